@@ -1,0 +1,94 @@
+"""Everything SAM-X raises on purpose, in one tree.
+
+    SamxError
+    |-- RadiographError             one file cannot be used; has a stable `code`; other files are not harmed
+    |   |-- NotARadiographFormat    the bytes are no DICOM, PNG or JPEG                    (HTTP 415)
+    |   |-- RadiographTooLarge      a size limit was exceeded before or while decoding     (HTTP 413)
+    |   |-- UnreadableRadiograph    the format is right, the bytes are broken              (HTTP 422)
+    |   `-- UnsupportedRadiograph   readable, but not one grey radiograph: refused by name (HTTP 422)
+    |-- StorageError                a folder or bucket cannot be reached or refuses
+    |   |-- ObjectNotFound          no object under this key
+    |   `-- PreconditionFailed      a conditional write met another state
+    |-- ArtifactError               a model artifact cannot be used
+    |   |-- ArtifactCorrupt         a checksum or a golden answer differs
+    |   |-- ArtifactIncompatible    made for another schema or preprocessing version
+    |   `-- VersionExists           this version is published already; versions are immutable
+    |-- WrongInput                  the user's configuration or data must change; a retry cannot help (exit code 2)
+    `-- Interrupted                 stopped by a signal; run again to resume (exit code 75)
+
+Messages say what was found, what is allowed and which file or key, and never hold patient data.
+"""
+
+
+class SamxError(Exception):
+    """Base of all errors that SAM-X raises on purpose."""
+
+
+class RadiographError(SamxError):
+    """One file cannot be used as a radiograph.
+
+    Args:
+        code: stable machine-readable reason in snake case, for example "multi_frame".
+        detail: one sentence for people: what was found and what is allowed.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["RadiographError"], tuple[str, str]]:
+        """Keep both fields when an error crosses a process boundary."""
+        return type(self), (self.code, self.detail)
+
+
+class NotARadiographFormat(RadiographError):
+    """The bytes are none of the formats that are read."""
+
+
+class RadiographTooLarge(RadiographError):
+    """A size limit was exceeded; nothing was decoded beyond it."""
+
+
+class UnreadableRadiograph(RadiographError):
+    """The bytes claim a format that is read but are broken."""
+
+
+class UnsupportedRadiograph(RadiographError):
+    """The file is intact but is not one grey radiograph that is supported."""
+
+
+class StorageError(SamxError):
+    """A folder or bucket cannot be reached or refuses the operation."""
+
+
+class ObjectNotFound(StorageError):
+    """There is no object under this key."""
+
+
+class PreconditionFailed(StorageError):
+    """A conditional write found the object in another state than asked for."""
+
+
+class ArtifactError(SamxError):
+    """A model artifact cannot be used."""
+
+
+class ArtifactCorrupt(ArtifactError):
+    """A checksum or a golden answer of the artifact differs from what was published."""
+
+
+class ArtifactIncompatible(ArtifactError):
+    """The artifact was made for another schema or preprocessing version than this code has."""
+
+
+class VersionExists(ArtifactError):
+    """This version has been published already; versions are immutable."""
+
+
+class WrongInput(SamxError):
+    """The user's configuration or data must change; running again cannot help (exit code 2)."""
+
+
+class Interrupted(SamxError):
+    """Stopped by a signal after saving what was done; run again to resume (exit code 75)."""
