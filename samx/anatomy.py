@@ -175,7 +175,7 @@ def label_of_body_part(body_part_examined: str) -> str | None:
         body_part_examined: the value as it stands in the file; "" where absent.
 
     Returns:
-        A label of ANATOMY, NOT_MUSCULOSKELETAL for a body part that is known not to be sorted (CHEST), None for an empty
+        A label of ANATOMY, NOT_MUSCULOSKELETAL for a body part that is never sorted (CHEST), None for an empty
         or unknown value and for a region without an entity of its own (EXTREMITY).
     """
     return _LABEL_OF_TERM.get(_term_of(body_part_examined))
