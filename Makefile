@@ -1,0 +1,39 @@
+# `make run`: synthetic radiographs -> clusters -> labels -> classifier -> artifact -> running service.
+# `make test`: style, types, import rules and tests. Both set up .venv by themselves.
+
+PYTHON ?= python3
+PORT ?= 3000
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := .demo
+
+.PHONY: run test check setup clean
+
+run: setup
+	@$(BIN)/python -m training run --config training/demo.toml
+	@$(BIN)/python -m service serve --artifact $(DEMO)/models/samx --port $(PORT) --example $(DEMO)/example.dcm
+
+test: check
+	@$(BIN)/python -m pytest
+
+check: setup
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+setup: $(VENV)/installed
+
+# torch first: the CPU build where there is no NVIDIA driver, if PyTorch's index can be reached; else what pip finds.
+$(VENV)/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "SAM-X needs Python 3.11 or newer; found $$($(PYTHON) -V). Set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV) (once, a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend=auto -c constraints.txt torch torchvision 2>/dev/null \
+	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[training,service]' --group dev
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO)

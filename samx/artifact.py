@@ -1,0 +1,297 @@
+"""The artifact: the contract between training, which writes it, and the service, which reads it.
+
+    <models>/<name>/<version>/manifest.json      classes, architecture, preprocessing, thresholds, provenance, checksums
+                              manifest.sha256    checksum of manifest.json; written last, which publishes
+                              weights.safetensors, golden.json, metrics.json, cluster_labels.csv, MODEL_CARD.md, plots
+    <models>/<name>/current.json                 which version is served; flipped by compare-and-swap
+
+Versions are immutable. Nothing is pickled. A byte changed in any file refuses the artifact.
+"""
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version as library_version
+from typing import Final, Literal
+
+import pydantic
+
+from samx.errors import (
+    ArtifactCorrupt,
+    ArtifactError,
+    ArtifactIncompatible,
+    ObjectNotFound,
+    PreconditionFailed,
+    VersionExists,
+)
+from samx.network import ArchitectureConfig
+from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig
+from samx.storage import Storage
+
+SCHEMA_VERSION: Final = 1
+"""Raised whenever the layout or the meaning of a field changes."""
+
+MANIFEST: Final = "manifest.json"
+MANIFEST_CHECKSUM: Final = "manifest.sha256"
+WEIGHTS: Final = "weights.safetensors"
+GOLDEN: Final = "golden.json"
+CURRENT: Final = "current.json"
+
+
+class _Frozen(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassEntry(_Frozen):
+    """One class of the model."""
+
+    label: str
+    """Name of the class in snake case."""
+    body_part_examined: str
+    """Defined term for (0018,0015) from PS3.16 Annex L, empty where there is none."""
+    code_value: str
+    """SNOMED CT concept, empty where there is none."""
+    code_meaning: str
+    """The concept's meaning."""
+
+
+class ModelSpec(_Frozen):
+    """All that is needed, beside the weights, to answer for a radiograph."""
+
+    classes: tuple[ClassEntry, ...]
+    """In the order of the head's rows."""
+    architecture: ArchitectureConfig
+    preprocessing: PreprocessingConfig
+    temperature: float = pydantic.Field(gt=0)
+    """Logits are divided by it before the softmax (Guo et al. 2017), so that probabilities are frequencies."""
+    review_threshold: float = pydantic.Field(ge=0, le=1)
+    """Answers of a lower calibrated probability are for a person to review."""
+    out_of_scope_threshold: float = pydantic.Field(gt=0)
+    """Radiographs with a higher out-of-scope score resemble nothing that the model was trained on."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of the classes in the order of the head's rows."""
+        return tuple(entry.label for entry in self.classes)
+
+
+class Provenance(_Frozen):
+    """Where a model comes from. Only `created_at` and `source` depend on place and time."""
+
+    created_at: str
+    """UTC time of publishing, ISO 8601."""
+    source: str
+    """URL of the run that made the model."""
+    configuration_sha256: str
+    """Of the training configuration without the places of its data."""
+    num_radiographs: int
+    """Radiographs that phase 1 and phase 2 learned from."""
+    num_clusters: int
+    num_decisions: int
+    """Decisions of the reader that made the labels."""
+    readers: tuple[str, ...]
+    """Who named the clusters, as recorded in cluster_labels.csv."""
+    seed: int
+    initial_weights: str
+    """Where phase 1 started: `random`, or the source, checksum and licence of a weights file."""
+
+
+class Manifest(_Frozen):
+    """Content of manifest.json."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str
+    version: str
+    model: ModelSpec
+    provenance: Provenance
+    library_versions: Mapping[str, str]
+    files: Mapping[str, str]
+    """sha256 in hexadecimal of every other file of the artifact, by its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """A read artifact whose checksums have all been found right."""
+
+    manifest: Manifest
+    files: Mapping[str, bytes]
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that decide what the numbers are."""
+    names = ("torch", "torchvision", "numpy", "pillow", "pydicom", "imagecodecs", "safetensors")
+    return {"python": platform.python_version()} | {name: library_version(name).split("+")[0] for name in names}
+
+
+def write_artifact(
+    models: Storage, *, name: str, version: str, model: ModelSpec, provenance: Provenance, files: Mapping[str, bytes]
+) -> Manifest:
+    """Write a new version; after an interruption, writing the same content again completes it.
+
+    Args:
+        models: where models are kept.
+        name: of the model, the first folder below `models`.
+        version: the second folder.
+        model: classes, architecture and thresholds.
+        provenance: where the model comes from.
+        files: content by file name; must hold the weights and the golden answers.
+
+    Returns:
+        The manifest that is now in force for this version.
+
+    Raises:
+        VersionExists: the version is published already, or was begun with other content.
+    """
+    assert WEIGHTS in files and GOLDEN in files, sorted(files)
+    folder = models.child(f"{name}/{version}")
+    if folder.exists(MANIFEST_CHECKSUM):
+        raise VersionExists(f"version {version} of {name} is published in {models.url} already; choose another version")
+    manifest = Manifest(
+        name=name,
+        version=version,
+        model=model,
+        provenance=provenance,
+        library_versions=library_versions(),
+        files={file: hashlib.sha256(content).hexdigest() for file, content in sorted(files.items())},
+    )
+    for file, content in sorted(files.items()):
+        _write_once(folder, file, content)
+    if folder.exists(MANIFEST):  # an interrupted publication: its time and place stay
+        begun = _parse_manifest(folder.read(MANIFEST), folder.url)
+        if _without_time_and_place(begun) != _without_time_and_place(manifest):
+            raise VersionExists(f"version {version} of {name} was begun in {models.url} with other content")
+        manifest = begun
+    encoded = _encode(manifest)
+    _write_once(folder, MANIFEST, encoded)
+    _write_once(folder, MANIFEST_CHECKSUM, _checksum_line(encoded))
+    return manifest
+
+
+def read_artifact(folder: Storage) -> Artifact:
+    """Read a version and check every byte of it.
+
+    Args:
+        folder: of one version, `<models>/<name>/<version>`; see `resolve` for the current one of a model.
+
+    Raises:
+        ArtifactError: there is no artifact here.
+        ArtifactCorrupt: a file is missing or differs from its checksum.
+        ArtifactIncompatible: schema or preprocessing version are not this code's.
+    """
+    try:
+        encoded, checksum = folder.read(MANIFEST), folder.read(MANIFEST_CHECKSUM)
+    except ObjectNotFound as error:
+        raise ArtifactError(f"no published artifact in {folder.url}: {MANIFEST} or its checksum is missing") from error
+    if checksum != _checksum_line(encoded):
+        raise ArtifactCorrupt(f"{MANIFEST} in {folder.url} differs from its checksum; publish the model again")
+    manifest = _parse_manifest(encoded, folder.url)
+    files: dict[str, bytes] = {}
+    for file, expected in manifest.files.items():
+        try:
+            files[file] = folder.read(file)
+        except ObjectNotFound as error:
+            raise ArtifactCorrupt(f"{file} is missing in {folder.url}; publish the model again") from error
+        if hashlib.sha256(files[file]).hexdigest() != expected:
+            raise ArtifactCorrupt(f"{file} in {folder.url} differs from its checksum; publish the model again")
+    return Artifact(manifest, files)
+
+
+def set_current(models: Storage, *, name: str, version: str) -> None:
+    """Make a published version the one that is served.
+
+    Raises:
+        ArtifactError: the version is not published.
+        PreconditionFailed: somebody else changed the current version at the same time.
+    """
+    if not models.exists(f"{name}/{version}/{MANIFEST_CHECKSUM}"):
+        raise ArtifactError(f"version {version} of {name} is not published in {models.url}")
+    key = f"{name}/{CURRENT}"
+    try:
+        encoded, etag = models.read_with_etag(key)
+    except ObjectNotFound:
+        models.write(key, _current(version, previous=None), if_absent=True)
+        return
+    before = json.loads(encoded)["version"]
+    if before != version:
+        models.write(key, _current(version, previous=before), if_match=etag)
+
+
+def roll_back(models: Storage, *, name: str) -> str:
+    """Serve the version that was current before; returns it.
+
+    Raises:
+        ArtifactError: there is no earlier version to go back to.
+    """
+    try:
+        previous = json.loads(models.read(f"{name}/{CURRENT}"))["previous"]
+    except ObjectNotFound as error:
+        raise ArtifactError(f"{name} has no current version in {models.url}") from error
+    if previous is None:
+        raise ArtifactError(f"{name} in {models.url} has had one version only; there is nothing to go back to")
+    set_current(models, name=name, version=previous)
+    return str(previous)
+
+
+def resolve(location: Storage) -> Storage:
+    """The folder of one version: `location` itself, or the current version if it is a model's folder.
+
+    Raises:
+        ArtifactError: neither an artifact nor a current.json is there.
+    """
+    if location.exists(MANIFEST):
+        return location
+    try:
+        current = json.loads(location.read(CURRENT))
+    except ObjectNotFound as error:
+        raise ArtifactError(
+            f"no artifact in {location.url}: expected {MANIFEST} (one version) or {CURRENT} (a model with versions)"
+        ) from error
+    return location.child(str(current["version"]))
+
+
+def _write_once(folder: Storage, file: str, content: bytes) -> None:
+    try:
+        folder.write(file, content, if_absent=True)
+    except PreconditionFailed as error:
+        if folder.read(file) != content:
+            raise VersionExists(
+                f"{file} in {folder.url} was written with other content; choose another version"
+            ) from error
+
+
+def _parse_manifest(encoded: bytes, url: str) -> Manifest:
+    try:
+        raw = json.loads(encoded)
+        found = raw["schema_version"], raw["model"]["preprocessing"]["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArtifactCorrupt(f"{MANIFEST} in {url} is not a manifest") from error
+    if found != (SCHEMA_VERSION, PREPROCESSING_VERSION):
+        raise ArtifactIncompatible(
+            f"the artifact in {url} has schema version {found[0]} and preprocessing version {found[1]}; this code "
+            f"reads {SCHEMA_VERSION} and {PREPROCESSING_VERSION}: train again, or use the release it came from"
+        )
+    try:
+        return Manifest.model_validate(raw)
+    except pydantic.ValidationError as error:
+        raise ArtifactCorrupt(
+            f"{MANIFEST} in {url} does not follow schema version {SCHEMA_VERSION}: {error}"
+        ) from error
+
+
+def _without_time_and_place(manifest: Manifest) -> Manifest:
+    provenance = manifest.provenance.model_copy(update={"created_at": "", "source": ""})
+    return manifest.model_copy(update={"provenance": provenance})
+
+
+def _encode(manifest: Manifest) -> bytes:
+    return (manifest.model_dump_json(indent=2) + "\n").encode()
+
+
+def _checksum_line(encoded: bytes) -> bytes:
+    return f"{hashlib.sha256(encoded).hexdigest()}  {MANIFEST}\n".encode()
+
+
+def _current(version: str, *, previous: str | None) -> bytes:
+    return (json.dumps({"version": version, "previous": previous}) + "\n").encode()

@@ -1,0 +1,60 @@
+"""Grad-CAM: where in the radiograph the evidence for a class lies, and the picture of it.
+
+For a head that is global average pooling and one linear layer, the gradient of a class's logit with respect to the
+last feature maps is its row of the head, divided by the number of positions. Grad-CAM (Selvaraju et al. 2017, equations
+1 and 2) is then `relu(sum_d weight[class, d] * map[d])`: no backward pass.
+"""
+
+import io
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# Anchors of the colour map, dark to bright: black, violet, red, orange, pale yellow.
+_HEAT_ANCHORS = np.array([[0, 0, 0], [80, 18, 123], [190, 55, 82], [249, 142, 9], [252, 255, 164]], np.float32)
+
+
+def heat_map(feature_maps_DHW: npt.NDArray[np.float32], head_row_D: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Grad-CAM of one class at the resolution of the feature maps.
+
+    Args:
+        feature_maps_DHW: last feature maps of one image, `(D, H, W)`.
+        head_row_D: weights of the class in the linear head, `(D,)`.
+
+    Returns:
+        `(H, W)` float32 in [0, 1], 1 at its maximum; all 0 where nothing speaks for the class.
+    """
+    cam = np.maximum(np.tensordot(head_row_D, feature_maps_DHW, axes=1), 0.0)
+    cam -= cam.min()
+    peak = float(cam.max())
+    return (cam / peak if peak > 0 else np.zeros_like(cam)).astype(np.float32)
+
+
+def overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """Colour a radiograph by a heat map, the stronger the hotter.
+
+    Args:
+        image: `(H, W)` uint8, the preprocessed image.
+        heat: `(h, w)` float32 in [0, 1], enlarged to the image.
+
+    Returns:
+        `(H, W, 3)` uint8 RGB.
+    """
+    enlarged = Image.fromarray(heat).resize(image.shape[::-1], Image.Resampling.BICUBIC)
+    heat_HW = np.clip(np.asarray(enlarged), 0.0, 1.0)
+    positions = heat_HW * (len(_HEAT_ANCHORS) - 1)
+    below = np.minimum(positions.astype(int), len(_HEAT_ANCHORS) - 2)
+    fraction = (positions - below)[..., None]
+    colour = _HEAT_ANCHORS[below] * (1 - fraction) + _HEAT_ANCHORS[below + 1] * fraction
+    strength = 0.6 * heat_HW[..., None]
+    mixed = image[..., None] * (1 - strength) + colour * strength
+    rounded: npt.NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    return rounded
+
+
+def to_png(image: npt.NDArray[np.uint8]) -> bytes:
+    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()

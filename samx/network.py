@@ -1,0 +1,115 @@
+"""The network of both phases: a torchvision backbone for one grey channel, global average pooling, a linear head.
+
+Phase 1 uses `features`, phase 2 adds the head. Pooling followed by one linear layer is a choice: the Grad-CAM of the
+last feature maps is then a weighted sum of them and needs no backward pass (Zhou et al. 2016; Selvaraju et al. 2017,
+section 3.1).
+
+Shape suffixes: N images, C channels, H and W rows and columns, D features, K classes.
+"""
+
+from typing import Literal
+
+import pydantic
+import torch
+from torch import Tensor, nn
+
+from samx.torchvision_loader import import_torchvision
+
+import_torchvision()
+
+from torchvision.models import mobilenet_v3_large, resnet  # noqa: E402  (importable only after the line above)
+
+Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large"]
+
+INPUT_MEAN = 0.35
+INPUT_STD = 0.27
+"""Grey level statistics of preprocessed radiographs in [0, 1], used to normalise the input."""
+
+
+class ArchitectureConfig(pydantic.BaseModel):
+    """Which network; saved inside the artifact."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    backbone: Backbone = "resnet50"
+    """`resnet18_slim` is ResNet-18 with half the channels after the stem: the one for training without a GPU."""
+
+
+class Network(nn.Module):
+    """Backbone, global average pooling and a linear head.
+
+    Args:
+        architecture: which backbone.
+        num_classes: rows of the head, 0 for none (phase 1).
+    """
+
+    def __init__(self, architecture: ArchitectureConfig, num_classes: int) -> None:
+        super().__init__()
+        self.backbone, self.num_features = _build_backbone(architecture.backbone)
+        self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+
+    def feature_maps(self, images_N1HW: Tensor) -> Tensor:
+        """Last feature maps, `(N, D, H/32, W/32)`, of images float in [0, 1]."""
+        maps: Tensor = self.backbone((images_N1HW - INPUT_MEAN) / INPUT_STD)
+        return maps
+
+    def features(self, images_N1HW: Tensor) -> Tensor:
+        """Pooled features `(N, D)` of images `(N, 1, H, W)` float in [0, 1]."""
+        return self.feature_maps(images_N1HW).mean((2, 3))
+
+    def forward(self, images_N1HW: Tensor) -> Tensor:
+        """Logits `(N, K)` of images `(N, 1, H, W)` float in [0, 1]."""
+        logits: Tensor = self.head(self.features(images_N1HW))
+        return logits
+
+
+class _SlimResNet(resnet.ResNet):  # type: ignore[misc]  # torchvision carries no types
+    """ResNet whose four stages have half the channels: a quarter of the cost, made for radiographs on CPUs."""
+
+    def _make_layer(
+        self, block: type, planes: int, blocks: int, stride: int = 1, dilate: bool = False
+    ) -> nn.Sequential:
+        layer: nn.Sequential = super()._make_layer(block, planes // 2, blocks, stride, dilate)
+        return layer
+
+
+def _build_backbone(name: Backbone) -> tuple[nn.Sequential, int]:
+    """The convolutional part of a torchvision network with one input channel, and its number of features."""
+    if name == "mobilenet_v3_large":
+        trunk = mobilenet_v3_large(weights=None).features
+        trunk[0][0] = _one_channel(trunk[0][0])
+        return trunk, 960
+    built: resnet.ResNet
+    match name:
+        case "resnet18_slim":
+            built, num_features = _SlimResNet(resnet.BasicBlock, [2, 2, 2, 2]), 256
+        case "resnet18":
+            built, num_features = resnet.resnet18(weights=None), 512
+        case "resnet50":
+            built, num_features = resnet.resnet50(weights=None), 2048
+    built.conv1 = _one_channel(built.conv1)
+    children = {key: child for key, child in built.named_children() if key not in ("avgpool", "fc")}
+    trunk = nn.Sequential()
+    for key, child in children.items():
+        trunk.add_module(key, child)
+    return trunk, num_features
+
+
+def _one_channel(convolution: nn.Conv2d) -> nn.Conv2d:
+    """The same convolution for one input channel, freshly initialised (He et al. 2015)."""
+    grey = nn.Conv2d(
+        1,
+        convolution.out_channels,
+        kernel_size=convolution.kernel_size,  # type: ignore[arg-type]  # torch types it as a tuple of any length
+        stride=convolution.stride,  # type: ignore[arg-type]
+        padding=convolution.padding,  # type: ignore[arg-type]
+        bias=convolution.bias is not None,
+    )
+    nn.init.kaiming_normal_(grey.weight, mode="fan_out", nonlinearity="relu")
+    return grey
+
+
+def to_input(images_NHW: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """Preprocessed uint8 images `(N, H, W)` as network input `(N, 1, H, W)` float32 in [0, 1], channels last."""
+    images_N1HW = images_NHW.to(device).unsqueeze(1).to(torch.float32) / 255.0
+    return images_N1HW.contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,92 @@
+"""A small artifact with random weights: everything of the contract, nothing learned."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from PIL import Image
+
+from samx.anatomy import ANATOMY, NOT_MUSCULOSKELETAL
+from samx.artifact import (
+    GOLDEN,
+    WEIGHTS,
+    ClassEntry,
+    ModelSpec,
+    Provenance,
+    set_current,
+    write_artifact,
+)
+from samx.classifier import Classifier, make_golden
+from samx.network import ArchitectureConfig, Network
+from samx.preprocessing import PreprocessingConfig
+from samx.storage import open_storage
+
+LABELS = ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
+NAME = "small"
+VERSION = "1.0.0"
+
+
+def small_spec(**changes: object) -> ModelSpec:
+    """A model of four classes at 64 pixels."""
+    classes = []
+    for label in LABELS:
+        anatomy = ANATOMY.get(label)
+        classes.append(
+            ClassEntry(
+                label=label,
+                body_part_examined=anatomy.body_part_examined if anatomy else "",
+                code_value=anatomy.code.value if anatomy else "",
+                code_meaning=anatomy.code.meaning if anatomy else "",
+            )
+        )
+    spec = ModelSpec(
+        classes=tuple(classes),
+        architecture=ArchitectureConfig(backbone="resnet18_slim"),
+        preprocessing=PreprocessingConfig(size=64, working_size=128),
+        temperature=1.5,
+        review_threshold=0.3,
+        out_of_scope_threshold=1000.0,
+    )
+    return spec.model_copy(update=changes)
+
+
+def small_tensors(spec: ModelSpec, seed: int = 0) -> dict[str, torch.Tensor]:
+    """Random weights for `spec`, with the feature distribution."""
+    torch.manual_seed(seed)
+    network = Network(spec.architecture, len(spec.classes))
+    features = network.num_features
+    scope = {"scope.means_KD": torch.randn(len(spec.classes), features), "scope.whitening_DD": torch.eye(features)}
+    return {**network.state_dict(), **scope}
+
+
+def synthetic_png(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
+    """A grey PNG of smooth noise, `size` rows and columns."""
+    small = np.random.default_rng(seed).integers(0, 255, (12, 9), np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(small).resize(size[::-1], Image.Resampling.BICUBIC).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def write_small_artifact(models: Path, version: str = VERSION) -> Path:
+    """Publish the small artifact as the current version; returns the model's folder."""
+    spec = small_spec()
+    tensors = small_tensors(spec)
+    golden = make_golden(Classifier.from_tensors(spec, tensors), [synthetic_png(1), synthetic_png(2)])
+    provenance = Provenance(
+        created_at="2026-01-01T00:00:00Z",
+        source="tests",
+        configuration_sha256="0" * 64,
+        num_radiographs=0,
+        num_clusters=0,
+        num_decisions=0,
+        readers=("simulated",),
+        seed=0,
+        initial_weights="random",
+    )
+    files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, "metrics.json": b"{}\n"}
+    storage = open_storage(models)
+    write_artifact(storage, name=NAME, version=version, model=spec, provenance=provenance, files=files)
+    set_current(storage, name=NAME, version=version)
+    return models / NAME

@@ -1,0 +1,1 @@
+"""The training job: both phases, from unsorted radiographs to a published artifact."""

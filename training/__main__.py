@@ -1,0 +1,75 @@
+"""Command line of the training job: `python -m training run --config training.toml`.
+
+Exit codes: 0 done (or awaiting labels), 2 wrong input - running again cannot help, 75 interrupted - run again to
+resume, 1 anything else - running again may help.
+"""
+
+import argparse
+import logging
+import sys
+import time
+from pathlib import Path
+
+from samx.artifact import CURRENT, roll_back
+from samx.errors import ArtifactError, Interrupted, SamxError, WrongInput
+from samx.storage import open_storage
+from training.config import load_config
+from training.job import STAGES, run_all, run_stage
+from training.run import CLUSTER_LABELS
+
+WRONG_INPUT, INTERRUPTED, FAILED = 2, 75, 1
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line, run what it names, and return the exit code."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
+    )
+    try:
+        config = load_config(options.config)
+        if options.command == "roll-back":
+            version = roll_back(open_storage(config.publish.models), name=config.publish.name)
+            print(f"{config.publish.models}/{config.publish.name}/{CURRENT} points to version {version} again")
+        elif options.command == "run":
+            started = time.monotonic()
+            status = run_all(config)
+            print(f"{status} after {time.monotonic() - started:.0f} s")
+            if status == "awaiting labels":
+                print(_how_to_label(config.run))
+        else:
+            run_stage(config, options.command)
+    except (WrongInput, ArtifactError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+    except Interrupted as error:
+        print(f"interrupted: {error}", file=sys.stderr)
+        return INTERRUPTED
+    except SamxError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description="From unsorted radiographs to a model.")
+    stages = ", ".join(stage.name for stage in STAGES)
+    commands = ("run", *(stage.name for stage in STAGES), "roll-back")
+    parser.add_argument(
+        "command", choices=commands, metavar="command", help=f"run (every stage), one stage ({stages}), or roll-back"
+    )
+    parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
+    return parser
+
+
+def _how_to_label(run: str) -> str:
+    return (
+        f"Name the clusters now. Their contact sheets are in {run}/cluster/sheets. Write {run}/{CLUSTER_LABELS}\n"
+        "with a row per cluster: cluster_id,label,view,laterality,note,reader,decided_at. The same label merges\n"
+        "clusters; `discard` is for what is not musculoskeletal, `mixed` leaves a cluster out.\n"
+        "Then give the same command again."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""Configuration of the training job: one TOML file, one frozen model, one section per owner.
+
+Relative paths are relative to the working directory. Defaults are the production values (one GPU, tens of thousands of
+radiographs); `demo.toml` and `radiographs.toml` hold what runs on two CPU cores.
+"""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import pydantic
+
+from samx.errors import WrongInput
+from samx.network import ArchitectureConfig
+from samx.preprocessing import PreprocessingConfig
+from training.augmentation import AugmentationConfig
+
+
+class Section(pydantic.BaseModel):
+    """Base of all sections: frozen, unknown fields are errors."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+
+class IndexConfig(Section):
+    """Reading every radiograph once."""
+
+    num_workers: int = pydantic.Field(default=0, ge=0)
+    """Processes that read radiographs; 0 means one per core. Does not change the result."""
+    shard_size: int = pydantic.Field(default=512, ge=1)
+    """Radiographs per file of cached images; an interrupted index continues at the next shard."""
+    pseudonym_salt: str = ""
+    """Secret that is hashed with Patient ID, so that the index holds pseudonyms which nobody else can recompute."""
+
+
+class SplitConfig(Section):
+    """Who is never learned from, by patient."""
+
+    external_sites: tuple[str, ...] = ()
+    """Institution Names whose radiographs are all held out and reported as external."""
+    holdout_fraction: float = pydantic.Field(default=0.2, ge=0, lt=1)
+    """Share of the other sites' radiographs that is held out and reported as internal."""
+    num_folds: int = pydantic.Field(default=5, ge=2, le=20)
+    """Folds of the development set for cross-validation."""
+
+
+class PretrainConfig(Section):
+    """Phase 1: self-supervised deep clustering."""
+
+    num_prototypes: int = pydantic.Field(default=1000, ge=2)
+    """Pseudo-classes per epoch; should exceed the number of entities several times."""
+    epochs: int = pydantic.Field(default=100, ge=0)
+    batch_size: int = pydantic.Field(default=256, ge=2)
+    """Radiographs per step; each is seen in two views."""
+    learning_rate: float = pydantic.Field(default=1e-3, gt=0)
+    """Peak of the cosine schedule, AdamW."""
+    weight_decay: float = pydantic.Field(default=1e-2, ge=0)
+    temperature: float = pydantic.Field(default=0.1, gt=0)
+    """Sharpens the similarity to the prototypes before the softmax (Caron et al. 2020, section 3.1)."""
+    projection_dim: int = pydantic.Field(default=128, ge=2)
+    """Dimension of the unit sphere on which prototypes lie."""
+    contrast_weight: float = pydantic.Field(default=1.0, ge=0)
+    """Weight of telling radiographs apart (NT-Xent) beside finding their cluster; 0: prototypes alone."""
+    hog_weight: float = pydantic.Field(default=0.7, ge=0)
+    """Weight of histograms of oriented gradients beside the learned features when pseudo-labels are made; 0: none."""
+    kmeans_iterations: int = pydantic.Field(default=20, ge=1)
+
+
+class ClusterConfig(Section):
+    """The clusters that a person will name."""
+
+    num_clusters: int = pydantic.Field(default=1000, ge=2)
+    """K. More clusters are purer and cost more decisions."""
+    hog_weight: float = pydantic.Field(default=0.7, ge=0)
+    """Weight of histograms of oriented gradients beside the learned features; 0: none."""
+    pca_dim: int = pydantic.Field(default=128, ge=2)
+    """Principal components kept of the learned features and of the HOG, each."""
+    kmeans_iterations: int = pydantic.Field(default=50, ge=1)
+    kmeans_restarts: int = pydantic.Field(default=4, ge=1)
+    """k-means++ seedings; the tightest result is kept."""
+    sheet_columns: int = pydantic.Field(default=8, ge=1)
+    """Radiographs per cluster on the contact sheets."""
+
+
+class SimulatedReaderConfig(Section):
+    """Plays the radiologist from a truth file, for demonstration, tests and benchmarks."""
+
+    truth: str
+    """CSV with one row per radiograph."""
+    key_column: str = "key"
+    key_prefix: str = ""
+    """Removed from the truth file's keys to get the keys below `source`."""
+    label_column: str = "label"
+    not_musculoskeletal: tuple[str, ...] = ()
+    """Labels of the truth file that the reader discards."""
+    num_members: int = pydantic.Field(default=10, ge=1)
+    """Random members of a cluster that the reader looks at."""
+    majority: float = pydantic.Field(default=0.6, gt=0, le=1)
+    """Smallest share of the commonest label; below it the cluster is called mixed."""
+
+
+class LabelConfig(Section):
+    """Reading the decisions about clusters."""
+
+    simulated_reader: SimulatedReaderConfig | None = None
+    """None: a person writes cluster_labels.csv; the run waits for it."""
+
+
+class FinetuneConfig(Section):
+    """Phase 2: the labels are injected and the whole network is trained on them."""
+
+    epochs: int = pydantic.Field(default=30, ge=0)
+    batch_size: int = pydantic.Field(default=128, ge=2)
+    learning_rate: float = pydantic.Field(default=5e-4, gt=0)
+    """Peak of the cosine schedule, AdamW."""
+    weight_decay: float = pydantic.Field(default=5e-2, ge=0)
+    label_smoothing: float = pydantic.Field(default=0.1, ge=0, lt=1)
+    balance: float = pydantic.Field(default=0.5, ge=0, le=1)
+    """0 samples radiographs evenly, 1 samples classes evenly; between: probability ~ count ** (1 - balance)."""
+    ema_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
+    """Of the exponential moving average of the weights, which is what is kept; 0: the last weights."""
+
+
+class CrossValidateConfig(Section):
+    """Out-of-fold answers for the development set, and the thresholds that follow from them."""
+
+    accepted_precision: float = pydantic.Field(default=0.99, gt=0, lt=1)
+    """Share of accepted answers that must be right; sets the review threshold."""
+    in_scope_quantile: float = pydantic.Field(default=0.995, gt=0, lt=1)
+    """Share of radiographs of known entities that must count as in scope; sets the out-of-scope threshold."""
+
+
+class PublishConfig(Section):
+    """The artifact."""
+
+    models: str
+    """Folder or s3:// URL below which models are kept."""
+    name: str = pydantic.Field(default="samx", pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: str = pydantic.Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]*)?$")
+    """Empty: the first twelve digits of the content's sha256, so that another result is another version."""
+
+
+class TrainingConfig(Section):
+    """The whole job."""
+
+    source: str
+    """Folder or s3:// URL of the radiographs; everything below it is tried."""
+    run: str
+    """Folder or s3:// URL of the run: each stage's files and done-markers."""
+    seed: int = pydantic.Field(default=0, ge=0)
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto` is CUDA where there is a device."""
+    preprocessing: PreprocessingConfig = PreprocessingConfig()
+    architecture: ArchitectureConfig = ArchitectureConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    index: IndexConfig = IndexConfig()
+    split: SplitConfig = SplitConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    label: LabelConfig = LabelConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    cross_validate: CrossValidateConfig = CrossValidateConfig()
+    publish: PublishConfig
+
+    def fields(self, names: Sequence[str]) -> dict[str, Any]:
+        """The named top-level fields as plain data, without what says only where data lies or how fast to read it."""
+        dumped = self.model_dump(mode="json", include=set(names))
+        dumped.get("index", {}).pop("num_workers", None)
+        dumped.get("publish", {}).pop("models", None)
+        reader = dumped.get("label", {}).get("simulated_reader")
+        if reader:
+            reader.pop("truth", None)
+        return dumped
+
+    def sha256(self) -> str:
+        """Digest of everything that can change the result; equal for the same job on a folder and on S3."""
+        names = [name for name in type(self).model_fields if name not in ("source", "run", "device")]
+        return hashlib.sha256(json.dumps(self.fields(names), sort_keys=True).encode()).hexdigest()
+
+
+def load_config(path: Path) -> TrainingConfig:
+    """Read a TOML file.
+
+    Raises:
+        WrongInput: the file is missing, not TOML, or a field is unknown or out of range; the message names it.
+    """
+    try:
+        return TrainingConfig.model_validate(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise WrongInput(f"cannot read the configuration {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise WrongInput(f"{path} is not valid TOML: {error}") from error
+    except pydantic.ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise WrongInput(f"{path}: {problems}") from error

@@ -1,0 +1,63 @@
+"""The radiographs of a run: the table that `index` and `split` made, and the cached images in memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.run import Run
+
+Part = Literal["development", "holdout_internal", "holdout_external"]
+
+INDEX_COLUMNS = (
+    "key", "etag", "sha256", "format", "rows", "columns", "patient", "site", "body_part_examined", "view_position",
+    "laterality",
+)  # fmt: skip
+SPLIT_COLUMNS = ("key", "part", "fold")
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Some radiographs of a run; row `i` of `images_NHW` belongs to `rows[i]`."""
+
+    rows: Sequence[dict[str, str]]
+    """Rows of the index, in its order."""
+    images_NHW: Tensor
+    """Preprocessed, uint8."""
+    folds: Sequence[int]
+    """Fold of each radiograph; -1 in the hold-out."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def keys(self) -> list[str]:
+        """Where each radiograph is stored, relative to the source."""
+        return [row["key"] for row in self.rows]
+
+    def where(self, keep: Callable[[int], bool]) -> "Dataset":
+        """The radiographs whose position satisfies `keep`."""
+        chosen = [index for index in range(len(self)) if keep(index)]
+        return Dataset(
+            [self.rows[index] for index in chosen], self.images_NHW[chosen], [self.folds[index] for index in chosen]
+        )
+
+
+def load_dataset(run: Run, *parts: Part) -> Dataset:
+    """The radiographs of the given parts of the split, in the order of the index."""
+    rows = run.read_csv("index/index.csv")
+    split = {row["key"]: row for row in run.read_csv("split/split.csv")}
+    num_shards = int(run.read_json("index/summary.json")["num_shards"])
+    images_NHW = np.concatenate([run.read_array(images_key(shard)) for shard in range(num_shards)])
+    assert len(images_NHW) == len(rows) == len(split), "index and split disagree"
+    chosen = [index for index, row in enumerate(rows) if split[row["key"]]["part"] in parts]
+    folds = [int(split[rows[index]["key"]]["fold"] or -1) for index in chosen]
+    return Dataset([rows[index] for index in chosen], torch.from_numpy(images_NHW[chosen]), folds)
+
+
+def images_key(shard: int) -> str:
+    """Where the cached images of a shard of the index are."""
+    return f"index/images-{shard:05d}.npy"

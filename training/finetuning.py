@@ -1,0 +1,166 @@
+"""Phase 2: labels are injected into the network of phase 1, and all of it is trained on them.
+
+The rows of the head start from the merged clusters: a class's row is the mean of its radiographs' features, which makes
+the untrained head a nearest-mean classifier.
+
+Shape suffixes: N radiographs, B batch, D features, K classes.
+"""
+
+from collections.abc import Sequence
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from samx.classifier import FeatureDistribution
+from samx.network import Network, to_input
+from training.augmentation import AugmentationConfig, random_views
+from training.config import FinetuneConfig
+from training.loop import (
+    Checkpoints,
+    adamw,
+    autocast,
+    compute_features,
+    cosine_schedule,
+    epochs,
+    set_learning_rate,
+    train_step,
+)
+from training.run import Run
+
+_LOGIT_AT_MEAN_DISTANCE = 5.0
+
+
+def injected_network(run: Run, images_NHW: Tensor, targets_N: Tensor, num_classes: int) -> Network:
+    """The network of phase 1 with a head whose rows come from the labelled radiographs' features.
+
+    A feature f is nearest to the mean m of a class where `m f - |m|^2 / 2` is largest: that is the head, up to a scale.
+
+    Args:
+        run: holds the weights of phase 1.
+        images_NHW: labelled radiographs, preprocessed, uint8.
+        targets_N: class of each, int64 in [0, K); a class may be missing.
+        num_classes: K.
+    """
+    torch.manual_seed(run.config.seed)
+    network = Network(run.config.architecture, num_classes)
+    weights = safetensors.torch.load(run.read("pretrain/weights.safetensors"))
+    network.load_state_dict({**network.state_dict(), **weights})
+    network = network.to(run.device).eval()
+    features_ND = compute_features(network.features, images_NHW, run.device)
+    means_KD = class_means(features_ND, targets_N, num_classes)
+    squared_distances_N = (features_ND - means_KD[targets_N]).square().sum(1)
+    scale = _LOGIT_AT_MEAN_DISTANCE / float(squared_distances_N.mean().clamp_min(1e-6))
+    absent_K = torch.bincount(targets_N, minlength=num_classes) == 0
+    assert isinstance(network.head, nn.Linear)
+    with torch.no_grad():
+        network.head.weight.copy_(2 * scale * means_KD)
+        network.head.bias.copy_(torch.where(absent_K, -1e3, -scale * means_KD.square().sum(1)))
+    return network
+
+
+def class_means(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> Tensor:
+    """Mean feature of every class, `(K, D)`; zeros for a class without radiographs."""
+    sums_KD = features_ND.new_zeros(num_classes, features_ND.shape[1]).index_add_(0, targets_N, features_ND)
+    return sums_KD / torch.bincount(targets_N, minlength=num_classes).clamp_min(1).unsqueeze(1)
+
+
+def finetune(
+    run: Run,
+    network: Network,
+    images_NHW: Tensor,
+    targets_N: Tensor,
+    *,
+    name: str,
+    config: FinetuneConfig,
+    augmentation: AugmentationConfig,
+) -> tuple[Network, list[dict[str, float]]]:
+    """Train a network on labelled radiographs; resumes from the checkpoint `<name>/checkpoint.safetensors`.
+
+    Args:
+        run: gives device and random generators.
+        network: with a head of K classes.
+        images_NHW: preprocessed, uint8.
+        targets_N: int64 in [0, K).
+        name: of the checkpoint, the random generators and the progress bar.
+        config: of phase 2.
+        augmentation: of the views.
+
+    Returns:
+        The moving average of the network, in evaluation mode, and one row per epoch.
+
+    Raises:
+        SamxError: the loss is not finite.
+        Interrupted: a signal asked to stop; the checkpoint holds the last whole epoch.
+    """
+    device = run.device
+    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = adamw(network, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
+    checkpoints = Checkpoints(run, f"{name}/checkpoint.safetensors")
+    first_epoch, history, kept = checkpoints.load(network, optimizer)
+    average = {key: kept.get(key, value).to(device).clone() for key, value in network.state_dict().items()}
+    weights_N = sampling_weights(targets_N, config.balance)
+    steps_per_epoch = max(1, len(targets_N) // config.batch_size)
+    batch_size = min(config.batch_size, len(targets_N))
+    for epoch in epochs(config.epochs, first=first_epoch, description=name):
+        generator = run.generator(name, epoch)
+        order_N = torch.multinomial(weights_N, steps_per_epoch * batch_size, replacement=True, generator=generator)
+        network.train()
+        losses = []
+        for step, chosen_B in enumerate(torch.split(order_N, batch_size)):
+            num_steps = epoch * steps_per_epoch + step
+            schedule = cosine_schedule(num_steps, config.epochs * steps_per_epoch)
+            set_learning_rate(optimizer, config.learning_rate * schedule)
+            views = random_views(to_input(images_NHW[chosen_B], device), augmentation, generator)
+            with autocast(device):
+                logits_BK = network(views)
+            targets_B = targets_N[chosen_B].to(device)
+            loss = functional.cross_entropy(logits_BK.float(), targets_B, label_smoothing=config.label_smoothing)
+            losses.append(train_step(loss, network, optimizer, where=f"{name}, epoch {epoch}, step {step}"))
+            _update_average(average, network, min(config.ema_decay, (1 + num_steps) / (10 + num_steps)))
+        history.append({"epoch": epoch, "loss": sum(losses) / len(losses)})
+        checkpoints.save(epoch, history, network, optimizer, **average)
+    network.load_state_dict(average)
+    checkpoints.remove()
+    return network.eval(), history
+
+
+def sampling_weights(targets_N: Tensor, balance: float) -> Tensor:
+    """Probability of drawing each radiograph, up to a factor: a class is drawn with `count ** (1 - balance)`."""
+    counts_K = torch.bincount(targets_N).clamp_min(1).float()
+    return counts_K[targets_N] ** -balance
+
+
+def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
+    """Exponential moving average of weights and running statistics (Polyak and Juditsky 1992)."""
+    for key, value in network.state_dict().items():
+        if value.is_floating_point():
+            average[key].lerp_(value, 1 - decay)
+        else:
+            average[key].copy_(value)
+
+
+def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> FeatureDistribution:
+    """Class means and shared covariance of a network's features; the covariance is shrunk towards its diagonal mean.
+
+    Without shrinkage the distance of a radiograph that was learned from would be far below that of a new one where
+    features outnumber radiographs (Ledoit and Wolf 2004 give the reason).
+    """
+    means_KD = class_means(features_ND, targets_N, num_classes)
+    deviations_ND = (features_ND - means_KD[targets_N]).double()
+    covariance_DD = deviations_ND.T @ deviations_ND / max(1, len(features_ND) - num_classes)
+    dimension = len(covariance_DD)
+    shrinkage = min(1.0, max(0.05, dimension / len(features_ND)))
+    target_DD = torch.eye(dimension, dtype=torch.float64) * covariance_DD.diagonal().mean().clamp_min(1e-9)
+    shrunk_DD = (1 - shrinkage) * covariance_DD + shrinkage * target_DD
+    values, vectors_DD = torch.linalg.eigh(shrunk_DD)
+    present_K = torch.bincount(targets_N, minlength=num_classes) > 0
+    whitening_DD = vectors_DD @ torch.diag(values.clamp_min(1e-12).rsqrt())
+    return FeatureDistribution(means_KD[present_K], whitening_DD.float())
+
+
+def targets_of(labels: Sequence[str], classes: Sequence[str]) -> Tensor:
+    """Class of every label, int64 in head order."""
+    position = {label: index for index, label in enumerate(classes)}
+    return torch.tensor([position[label] for label in labels], dtype=torch.int64)

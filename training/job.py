@@ -1,0 +1,74 @@
+"""The training job: the stages in their order, and the gate at which it waits for the reader."""
+
+import logging
+
+from samx.storage import open_storage
+from training.config import TrainingConfig
+from training.run import CLUSTER_LABELS, RADIOGRAPH_LABELS, Run, Stage
+from training.stages.cluster import cluster
+from training.stages.cross_validate import cross_validate
+from training.stages.evaluate import evaluate
+from training.stages.explain import explain
+from training.stages.finetune import finetune
+from training.stages.index import index
+from training.stages.label import label
+from training.stages.pretrain import pretrain
+from training.stages.publish import publish
+from training.stages.split import split
+
+logger = logging.getLogger(__name__)
+
+_NETWORK = ("seed", "architecture", "preprocessing")
+_MODEL = ("label", "finetune", "cross_validate")
+
+STAGES = (
+    Stage("index", index, sections=("source", "preprocessing", "index"), reads=()),
+    Stage("split", split, sections=("seed", "split"), reads=("index",)),
+    Stage("pretrain", pretrain, sections=(*_NETWORK, "augmentation", "pretrain"), reads=("index", "split")),
+    Stage("cluster", cluster, sections=("seed", "architecture", "cluster"), reads=("index", "split", "pretrain")),
+    # Here a person names the clusters.
+    Stage("label", label, ("seed", "label"), ("split", "cluster"), decisions=(CLUSTER_LABELS,)),
+    Stage("finetune", finetune, (*_NETWORK, "augmentation", "finetune"), reads=("index", "split", "pretrain", "label")),
+    Stage(
+        "cross_validate",
+        cross_validate,
+        sections=(*_NETWORK, "augmentation", "finetune", "cross_validate"),
+        reads=("index", "split", "pretrain", "label"),
+        decisions=(RADIOGRAPH_LABELS,),
+    ),
+    Stage("evaluate", evaluate, _NETWORK, ("index", "split", *_MODEL), decisions=(RADIOGRAPH_LABELS,)),
+    Stage("explain", explain, _NETWORK, reads=("index", "split", *_MODEL, "evaluate")),
+    Stage("publish", publish, ("seed", "publish"), reads=("pretrain", "cluster", *_MODEL, "evaluate", "explain")),
+)
+
+
+def run_stage(config: TrainingConfig, name: str) -> None:
+    """Run one stage alone.
+
+    Raises:
+        SamxError: see the stage.
+    """
+    run = Run(config)
+    (stage,) = (stage for stage in STAGES if stage.name == name)
+    with run.stopping_on_signals():
+        run.execute(stage)
+
+
+def run_all(config: TrainingConfig) -> str:
+    """Run every stage that is not done; returns `published`, or `awaiting labels` where a reader has to decide first.
+
+    Raises:
+        SamxError: see the stages.
+    """
+    run = Run(config)
+    with run.stopping_on_signals():
+        for stage in STAGES:
+            if stage.name == "label" and _awaits_labels(run):
+                return "awaiting labels"
+            run.execute(stage)
+            run.check_stop()
+    return "published"
+
+
+def _awaits_labels(run: Run) -> bool:
+    return run.config.label.simulated_reader is None and not open_storage(run.config.run).exists(CLUSTER_LABELS)

@@ -1,0 +1,44 @@
+"""The model of a run, put together from what the stages left: the one that is evaluated, explained and published."""
+
+import safetensors.torch
+from torch import Tensor
+
+from samx.anatomy import ANATOMY
+from samx.artifact import ClassEntry, ModelSpec
+from samx.classifier import Classifier
+from training.run import Run
+
+
+def model_spec(run: Run) -> ModelSpec:
+    """Classes with their codes, architecture, preprocessing, temperature and thresholds."""
+    calibration = run.read_json("cross_validate/calibration.json")
+    return ModelSpec(
+        classes=tuple(_class_entry(label) for label in run.read_json("label/classes.json")),
+        architecture=run.config.architecture,
+        preprocessing=run.config.preprocessing,
+        temperature=calibration["temperature"],
+        review_threshold=calibration["review_threshold"],
+        out_of_scope_threshold=calibration["out_of_scope_threshold"],
+    )
+
+
+def model_tensors(run: Run) -> dict[str, Tensor]:
+    """Content of weights.safetensors."""
+    return safetensors.torch.load(run.read("finetune/weights.safetensors"))
+
+
+def model_classifier(run: Run) -> Classifier:
+    """The classifier as the service will build it, on the run's device."""
+    return Classifier.from_tensors(model_spec(run), model_tensors(run), str(run.device))
+
+
+def _class_entry(label: str) -> ClassEntry:
+    anatomy = ANATOMY.get(label)
+    if anatomy is None:
+        return ClassEntry(label=label, body_part_examined="", code_value="", code_meaning="")
+    return ClassEntry(
+        label=label,
+        body_part_examined=anatomy.body_part_examined,
+        code_value=anatomy.code.value,
+        code_meaning=anatomy.code.meaning,
+    )

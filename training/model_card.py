@@ -1,0 +1,85 @@
+"""MODEL_CARD.md: what a reviewer asks of a model, answered from the run's own figures."""
+
+from typing import Any
+
+from samx.artifact import ModelSpec, Provenance
+
+
+def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict[str, Any]) -> str:
+    """The card in Markdown (after Mitchell et al. 2019), without time and place.
+
+    Args:
+        name: of the model.
+        spec: classes, architecture and thresholds.
+        provenance: data and decisions it was made from.
+        metrics: content of metrics.json: `clusters`, `cross_validation` and `holdout`.
+    """
+    clusters = metrics["clusters"]
+    simulated = "simulated" in provenance.readers
+    lines = [
+        f"# {name}",
+        "",
+        "Sorts musculoskeletal radiographs by anatomical entity. For research; not a medical device; not for diagnosis.",
+        "",
+        "## Made from",
+        "",
+        f"- {provenance.num_radiographs} radiographs of the development set, {spec.architecture.backbone} at "
+        f"{spec.preprocessing.size} pixels, initial weights: {provenance.initial_weights}.",
+        f"- {provenance.num_clusters} clusters, {provenance.num_decisions} decisions "
+        f"({clusters['decisions_per_1000']} per 1,000 radiographs) by: {', '.join(provenance.readers)}."
+        + (" The simulated reader knows the truth of ten members of each cluster." if simulated else ""),
+        f"- {clusters['num_clusters_mixed']} clusters mixed and left out, {clusters['num_clusters_discarded']} are "
+        "not musculoskeletal.",
+        "",
+        "## How good it is",
+        "",
+        "Judged by labels that people or the data set gave, never by clusters; 95 % Wilson intervals.",
+        "",
+        "| radiographs | n | top-1 | top-2 | macro recall | accepted | right among accepted |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    titles = {
+        "holdout": "hold-out",
+        "holdout_internal": "hold-out, internal sites",
+        "holdout_external": "hold-out, external sites",
+    }
+    measured = {title: metrics["holdout"][part] for part, title in titles.items() if part in metrics["holdout"]}
+    if "top_1" in metrics["cross_validation"]:
+        measured["cross-validation"] = metrics["cross_validation"]
+    lines += [_row(title, figures) for title, figures in measured.items()] or ["| not measured | 0 | | | | | |"]
+    lines += [
+        "",
+        "## Answers",
+        "",
+        f"- Probabilities are calibrated with temperature {spec.temperature:.3f}. Below {spec.review_threshold:.3f} "
+        "the decision is `review`.",
+        f"- An out-of-scope score above {spec.out_of_scope_threshold:.3f} (Mahalanobis distance of the features) gives "
+        "`out_of_scope`.",
+        "",
+        "## Classes",
+        "",
+        "| class | Body Part Examined | SNOMED CT |",
+        "| --- | --- | --- |",
+        *(f"| {c.label} | {c.body_part_examined} | {c.code_value} {c.code_meaning} |" for c in spec.classes),
+        "",
+        "## Not for",
+        "",
+        "- Entities that are not in the table, other modalities, photographs: look at `decision`, not only at the label.",
+        "- Laterality and view: they are not answered.",
+        *([f"- Lost on the way, because no cluster bore their name: {', '.join(clusters['entities_lost'])}."]
+          if clusters.get("entities_lost") else []),
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _row(title: str, figures: dict[str, Any]) -> str:
+    cells = [title, str(figures["n"]), _share(figures["top_1"]), _share(figures["top_2"])]
+    cells.append(f"{100 * figures['macro_recall']:.1f} %")
+    cells += [_share(figures[name]) if name in figures else "" for name in ("accepted", "accepted_precision")]
+    return f"| {' | '.join(cells)} |"
+
+
+def _share(figure: dict[str, Any]) -> str:
+    if figure["value"] is None:
+        return ""
+    return f"{100 * figure['value']:.1f} % ({100 * figure['low']:.1f}-{100 * figure['high']:.1f})"

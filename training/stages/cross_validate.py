@@ -1,0 +1,123 @@
+"""Stage cross_validate: answers for the development set by networks that have not seen the patient.
+
+Reads the images, the weights of phase 1 and the injected labels, and judges by `radiograph_labels.csv`. Writes, fold by
+fold, `cross_validate/fold-*.safetensors` (logits, out-of-scope distances), then `cross_validate/calibration.json`
+(temperature and thresholds of the model that will be published), `cross_validate/predictions.csv` and
+`cross_validate/metrics.json`.
+"""
+
+import logging
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from training.calibration import fit_temperature, review_threshold
+from training.dataset import Dataset, load_dataset
+from training.finetuning import feature_distribution, finetune, injected_network, targets_of
+from training.loop import compute_features
+from training.metrics import classification_metrics, proportion
+from training.run import RADIOGRAPH_LABELS, Run
+
+logger = logging.getLogger(__name__)
+
+
+def cross_validate(run: Run) -> None:
+    """Train a network per fold on the other folds, and calibrate on all folds' answers together."""
+    classes: list[str] = run.read_json("label/classes.json")
+    label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
+    development = load_dataset(run, "development")
+    folds = sorted(set(development.folds))
+    for fold in folds:
+        key = _fold_key(fold)
+        if not run.adopt(key):
+            run.write(key, safetensors.torch.save(_answer_fold(run, fold, development, label_of, classes)))
+    answers = [safetensors.torch.load(run.read(_fold_key(fold))) for fold in folds]
+    positions_N = torch.cat([answer["positions_N"] for answer in answers])
+    order_N = positions_N.argsort()
+    logits_NK, untrained_NK, distances_N = (
+        torch.cat([answer[name] for answer in answers])[order_N]
+        for name in ("logits_NK", "untrained_NK", "distances_N")
+    )
+    _report(run, development, classes, logits_NK, untrained_NK, distances_N)
+
+
+def _answer_fold(
+    run: Run, fold: int, development: Dataset, label_of: dict[str, str], classes: list[str]
+) -> dict[str, Tensor]:
+    """Train without a fold and answer for it."""
+    keys, folds = development.keys, development.folds
+    learned = development.where(lambda index: folds[index] != fold and keys[index] in label_of)
+    targets_N = targets_of([label_of[key] for key in learned.keys], classes)
+    answered = development.where(lambda index: folds[index] == fold)
+    network = injected_network(run, learned.images_NHW, targets_N, len(classes))
+    untrained_NK = compute_features(network, answered.images_NHW, run.device, precise=True)
+    network, _ = finetune(
+        run,
+        network,
+        learned.images_NHW,
+        targets_N,
+        name=f"cross_validate/fold {fold}",
+        config=run.config.finetune,
+        augmentation=run.config.augmentation,
+    )
+    scope = feature_distribution(
+        compute_features(network.features, learned.images_NHW, run.device, precise=True), targets_N, len(classes)
+    )
+    return {
+        "positions_N": torch.tensor([index for index in range(len(development)) if folds[index] == fold]),
+        "logits_NK": compute_features(network, answered.images_NHW, run.device, precise=True),
+        "untrained_NK": untrained_NK,
+        "distances_N": scope.distances(
+            compute_features(network.features, answered.images_NHW, run.device, precise=True)
+        ),
+    }
+
+
+def _report(
+    run: Run, development: Dataset, classes: list[str], logits_NK: Tensor, untrained_NK: Tensor, distances_N: Tensor
+) -> None:
+    """Calibrate on radiographs that people or the data set have labelled, and say how good the answers are."""
+    config = run.config.cross_validate
+    truth: dict[str, str] = {}
+    if run.storage.exists(RADIOGRAPH_LABELS):
+        truth = {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
+    known = [index for index, key in enumerate(development.keys) if key in truth]
+    names = [truth[development.keys[index]] for index in known]
+    temperature = fit_temperature(logits_NK[known], names, classes) if known else 1.0
+    probabilities_NK = (logits_NK / temperature).softmax(1)
+    confidences_N, best_N = probabilities_NK.max(1)
+    hits_N = torch.tensor([classes[int(best_N[index])] == name for index, name in zip(known, names, strict=True)])
+    in_class = [index for index, name in zip(known, names, strict=True) if name in classes] or range(len(distances_N))
+    calibration = {
+        "temperature": temperature,
+        "review_threshold": review_threshold(confidences_N[known], hits_N, config.accepted_precision) if known else 0.9,
+        "out_of_scope_threshold": float(distances_N[list(in_class)].quantile(config.in_scope_quantile)),
+        "num_labelled": len(known),
+    }
+    run.write_json("cross_validate/calibration.json", calibration)
+    rows = [
+        {
+            "key": key,
+            "label": truth.get(key, ""),
+            "answer": classes[int(best)],
+            "probability": f"{float(confidence):.6f}",
+            "out_of_scope_score": f"{float(distance):.4f}",
+        }
+        for key, best, confidence, distance in zip(development.keys, best_N, confidences_N, distances_N, strict=True)
+    ]
+    run.write_csv(
+        "cross_validate/predictions.csv", rows, ("key", "label", "answer", "probability", "out_of_scope_score")
+    )
+    metrics: dict[str, object] = {"num_folds": run.config.split.num_folds, "num_labelled": len(known)}
+    if known:
+        untrained_hits = [classes[int(untrained_NK[i].argmax())] == n for i, n in zip(known, names, strict=True)]
+        metrics |= classification_metrics(names, probabilities_NK[known].numpy(), classes)
+        metrics["injected_head_without_training"] = proportion(torch.tensor(untrained_hits).numpy())
+    else:
+        logger.warning("there is no %s: nothing is measured, and probabilities are not calibrated", RADIOGRAPH_LABELS)
+    run.write_json("cross_validate/metrics.json", metrics)
+
+
+def _fold_key(fold: int) -> str:
+    return f"cross_validate/fold-{fold}.safetensors"

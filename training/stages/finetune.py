@@ -1,0 +1,39 @@
+"""Stage finetune: phase 2 on the whole development set; the network that will be published.
+
+Reads the images, the weights of phase 1 and the injected labels. Writes `finetune/weights.safetensors` (network and the
+distribution of its features) and `finetune/history.csv`; keeps `finetune/checkpoint.safetensors` while it is at work.
+"""
+
+import safetensors.torch
+
+from training.dataset import load_dataset
+from training.finetuning import feature_distribution, injected_network, targets_of
+from training.finetuning import finetune as train
+from training.loop import compute_features
+from training.run import Run
+
+
+def finetune(run: Run) -> None:
+    """Train on all injected labels."""
+    classes: list[str] = run.read_json("label/classes.json")
+    label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
+    development = load_dataset(run, "development")
+    keys = development.keys
+    labelled = development.where(lambda index: keys[index] in label_of)
+    targets_N = targets_of([label_of[key] for key in labelled.keys], classes)
+    network = injected_network(run, labelled.images_NHW, targets_N, len(classes))
+    network, history = train(
+        run,
+        network,
+        labelled.images_NHW,
+        targets_N,
+        name="finetune",
+        config=run.config.finetune,
+        augmentation=run.config.augmentation,
+    )
+    features_ND = compute_features(network.features, labelled.images_NHW, run.device, precise=True)
+    scope = feature_distribution(features_ND, targets_N, len(classes))
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    tensors |= {"scope.means_KD": scope.means_KD.contiguous(), "scope.whitening_DD": scope.whitening_DD.contiguous()}
+    run.write("finetune/weights.safetensors", safetensors.torch.save(tensors))
+    run.write_csv("finetune/history.csv", history, ("epoch", "loss"))

@@ -1,0 +1,108 @@
+"""Stage label: read the decisions about clusters, and inject them as labels of radiographs.
+
+Reads the clusters and, at the top of the run, `cluster_labels.csv` and `radiograph_labels.csv` (see training.labels).
+Where a simulated reader is configured it writes these two files and `audit_log.jsonl` first; nothing else in the job
+reads the truth file. Writes `label/labels.csv` (a label per radiograph that is learned from), `label/classes.json` and
+`label/summary.json`.
+"""
+
+import json
+
+from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
+from samx.errors import WrongInput
+from training.config import SimulatedReaderConfig
+from training.labels import (
+    CLUSTER_LABEL_COLUMNS,
+    RADIOGRAPH_LABEL_COLUMNS,
+    ClusterDecision,
+    class_order,
+    parse_cluster_labels,
+)
+from training.metrics import cluster_label_scores
+from training.run import AUDIT_LOG, CLUSTER_LABELS, RADIOGRAPH_LABELS, Run
+from training.simulated_reader import READER, name_clusters, read_truth
+
+
+def label(run: Run) -> None:
+    """Merge clusters of the same name and give their label to their radiographs.
+
+    Raises:
+        WrongInput: the decisions do not fit the clusters, or leave fewer than two classes.
+    """
+    assignments = {row["key"]: int(row["cluster_id"]) for row in run.read_csv("cluster/assignments.csv")}
+    num_clusters = int(run.read_json("cluster/summary.json")["num_clusters"])
+    truth: dict[str, str] = {}
+    if run.config.label.simulated_reader is not None:
+        truth = read_truth(run.config.label.simulated_reader)
+        _simulate(run, run.config.label.simulated_reader, assignments, truth, num_clusters)
+    decisions = parse_cluster_labels(run.read_csv(CLUSTER_LABELS), range(num_clusters))
+    label_of = {decision.cluster_id: decision.class_label for decision in decisions}
+    rows = [
+        {"key": key, "label": label_of[cluster_id], "cluster_id": cluster_id}
+        for key, cluster_id in assignments.items()
+        if label_of[cluster_id] is not None
+    ]
+    classes = class_order([str(row["label"]) for row in rows])
+    if len(classes) < 2:
+        raise WrongInput(
+            f"the decisions in {CLUSTER_LABELS} leave the classes {classes}; a classifier needs two or more"
+        )
+    run.write_csv("label/labels.csv", rows, ("key", "label", "cluster_id"))
+    run.write_json("label/classes.json", classes)
+    injected = {str(row["key"]): str(row["label"]) for row in rows}
+    run.write_json("label/summary.json", _summary(decisions, assignments, injected, truth))
+
+
+def _simulate(
+    run: Run, config: SimulatedReaderConfig, assignments: dict[str, int], truth: dict[str, str], num_clusters: int
+) -> None:
+    """Leave what a person would leave. Files that are there already - of a person, or of an interruption - stay."""
+    if run.storage.exists(CLUSTER_LABELS):
+        return
+    members: dict[int, list[str]] = {cluster_id: [] for cluster_id in range(num_clusters)}
+    for key, cluster_id in assignments.items():
+        members[cluster_id].append(key)
+    single = [
+        {
+            "key": row["key"],
+            "label": truth[row["key"]],
+            "view": "",
+            "laterality": "",
+            "reader": READER,
+            "decided_at": "",
+        }
+        for row in run.read_csv("split/split.csv")
+        if row["key"] in truth
+    ]
+    decisions = name_clusters(members, truth, config, run.generator("label"))
+    log = [json.dumps({"action": "name", **decision}, sort_keys=True) for decision in decisions]
+    run.write(AUDIT_LOG, ("\n".join(log) + "\n").encode())
+    run.write_csv(RADIOGRAPH_LABELS, single, RADIOGRAPH_LABEL_COLUMNS)
+    run.write_csv(CLUSTER_LABELS, decisions, CLUSTER_LABEL_COLUMNS)
+
+
+def _summary(
+    decisions: list[ClusterDecision],
+    assignments: dict[str, int],
+    injected: dict[str, str],
+    truth: dict[str, str],
+) -> dict[str, object]:
+    num_radiographs = len(assignments)
+    summary: dict[str, object] = {
+        "num_decisions": len(decisions),
+        "decisions_per_1000": round(1000 * len(decisions) / num_radiographs, 1),
+        "num_clusters_discarded": sum(decision.label == DISCARD for decision in decisions),
+        "num_clusters_mixed": sum(decision.label == MIXED for decision in decisions),
+        "num_radiographs": num_radiographs,
+        "num_injected": len(injected),
+        "num_not_musculoskeletal": sum(name == NOT_MUSCULOSKELETAL for name in injected.values()),
+        "readers": sorted({decision.reader for decision in decisions}),
+    }
+    known = [key for key in assignments if key in truth]
+    if known:
+        names = [truth[key] for key in known]
+        summary["against_truth"] = cluster_label_scores([assignments[key] for key in known], names)
+        judged = [key for key in known if key in injected]
+        summary["share_of_wrong_labels"] = sum(injected[key] != truth[key] for key in judged) / max(1, len(judged))
+        summary["entities_lost"] = sorted(set(names) - set(injected.values()))
+    return summary
