@@ -1,8 +1,9 @@
 """Synthetic radiographs: the embedded default data of the demo, the tests and the load test.
 
-One parametric body (`body`, `upper_limb`, `lower_limb`, `trunk`, `head`) of convex solids (`solids`) is posed and seen by the protocols
-(`protocols`), projected by Beer-Lambert (`projection`), processed by five simulated sites (`sites`) and stored as DICOM (`dicom`).
-`plan` decides who is exposed where, before anything is rendered. Nobody's anatomy is in here, and nothing of it is fit for diagnosis.
+One parametric body (`body`, `upper_limb`, `lower_limb`, `trunk`, `head`) of convex solids (`solids`) is posed and seen
+by the protocols (`protocols`), projected by Beer-Lambert (`projection`), processed by five simulated sites (`sites`)
+and stored as DICOM (`dicom`). `plan` decides who is exposed where, before anything is rendered. Nobody's anatomy is in
+here, and nothing of it is fit for diagnosis.
 
     python -m samx.phantom --out FOLDER --num-radiographs 1500 --seed 1
 """

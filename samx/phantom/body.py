@@ -1,8 +1,9 @@
 """The parametric body: who is exposed, and the bones that every region is made of.
 
-One patient is one `Body`: age, sex, size, build and pathology of shape. The regions (`upper_limb`, `lower_limb`, `trunk`, `head`) build
-it in millimetres of a standard adult, on its left side in anatomical position (x to the patient's left, y up, z to the front); size is
-applied by the camera and a right limb is the mirror image of a left one. Dimensions are round figures after Gray's Anatomy.
+One patient is one `Body`: age, sex, size, build and pathology of shape. The regions (`upper_limb`, `lower_limb`,
+`trunk`, `head`) build it in millimetres of a standard adult, on its left side in anatomical position (x to the
+patient's left, y up, z to the front); size is applied by the camera and a right limb is the mirror image of a left one.
+Dimensions are round figures after Gray's Anatomy.
 """
 
 import zlib
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from samx.phantom.projection import CORTICAL_BONE, SPONGY_BONE, STEEL, TITANIUM, Part
-from samx.phantom.solids import Block, Frame, Solid, Vector, chain, cone, cylinder, ellipsoid, moved, vector
+from samx.phantom.solids import Block, Cone, Frame, Point, Solid, Vector, chain, cone, cylinder, ellipsoid, vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +94,16 @@ class Region:
 
 def bone(name: str, solids: Sequence[Solid], cortex: float, *, dense: float = 1.0) -> Part:
     """Cortical shell around spongy bone; `dense` multiplies the inside."""
-    return Part(name, tuple(solids), CORTICAL_BONE, SPONGY_BONE * dense, cortex, textured=True)
+    radii = [min(solid.start_radius, solid.end_radius) for solid in solids if isinstance(solid, Cone)]
+    shaft_radius = 1.1 * float(np.median(radii)) if radii else None
+    return Part(
+        name, tuple(solids), CORTICAL_BONE, SPONGY_BONE * dense, cortex, textured=True, shaft_radius=shaft_radius
+    )
+
+
+def sheet(name: str, solids: Sequence[Solid]) -> Part:
+    """A flat bone too thin to have an inside worth showing: the blade of the scapula, the wing of the ilium."""
+    return Part(name, tuple(solids), 0.36 * CORTICAL_BONE)
 
 
 def metal(name: str, solids: Sequence[Solid], *, steel: bool = False) -> Part:
@@ -101,7 +111,7 @@ def metal(name: str, solids: Sequence[Solid], *, steel: bool = False) -> Part:
     return Part(name, tuple(solids), STEEL if steel else TITANIUM)
 
 
-def toward(origin: Sequence[float] | Vector, target: Sequence[float] | Vector) -> Frame:
+def toward(origin: Point, target: Point) -> Frame:
     """The frame at `origin` whose y axis points to `target` with the least turn from upright."""
     start = vector(origin)
     axis = vector(target) - start
@@ -121,8 +131,8 @@ def disc(center: Vector, axis_to: Vector, radius: float, half_height: float, *, 
 def shaft(
     body: Body,
     name: str,
-    start: Sequence[float] | Vector,
-    end: Sequence[float] | Vector,
+    start: Point,
+    end: Point,
     profile: Sequence[tuple[float, float]],
     *,
     cortex: float,
@@ -152,7 +162,9 @@ def shaft(
     shares = np.array([share for share, _ in profile])
     radii = np.array([radius for _, radius in profile]) * thick
     radii[[0, -1]] *= 1 + 0.08 * body.arthritis
-    positions = np.clip(shares, radii[0] * 0.8 / length, 1 - radii[-1] * 0.8 / length)
+    ends = np.ones(len(radii))
+    ends[[0, -1]] = 0.8
+    positions = np.clip(shares, 0.8 * radii[0] / length, 1 - 0.8 * radii[-1] / length)
     points = np.array([first + axis * length * t + bend * 4 * t * (1 - t) for t in positions])
     solids: list[Solid] = []
     if body.immature:
@@ -178,25 +190,17 @@ def shaft(
             solids.append(disc(edge - outward * 0.25 * radius, edge + outward * length, wide, 0.25 * radius))
             points[i] = edge - outward * radius * 0.95
             radii[i] = radius * 0.88
-    solids = chain(list(points), list(radii)) + solids
+    else:
+        # A joint end is broader than it is long.
+        for joint, inward, radius in ((first, axis, float(radii[0])), (last, -axis, float(radii[-1]))):
+            solids.append(
+                ellipsoid((0, 0.56 * radius, 0), (radius, 0.56 * radius, 0.86 * radius)).moved(
+                    toward(joint, joint + inward)
+                )
+            )
+        radii = radii * ends
+    solids = [*chain([tuple(point) for point in points], [float(radius) for radius in radii]), *solids]
     return bone(name, solids, cortex * body.cortex)
-
-
-def broken(part: Part, at: float, shift: Sequence[float]) -> Part:
-    """The bone with its second half displaced and a fracture gap at the share `at` of its solids (shafts are chains from start to end)."""
-    split = max(1, int(round(at * len(part.solids))))
-    frame = Frame.at(shift, ("z", 6 * float(np.sign(shift[0]) or 1)))
-    hinge = part.solids[split]
-    center = hinge.start if not isinstance(hinge, Block) else hinge.center
-    about = Frame(frame.matrix, center + frame.origin - frame.matrix @ center)
-    return Part(
-        part.name,
-        (*part.solids[:split], *moved(part.solids[split:], about)),
-        part.attenuation,
-        part.inner,
-        part.cortex,
-        part.textured,
-    )
 
 
 def knob(center: Sequence[float], radius: float) -> Solid:

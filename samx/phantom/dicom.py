@@ -1,4 +1,4 @@
-"""A rendered radiograph as a DICOM file: Computed Radiography Image (PS3.3 A.2) or Digital X-Ray Image - For Presentation (PS3.3 A.26)."""
+"""A rendered radiograph as a DICOM file: CR Image (PS3.3 A.2) or Digital X-Ray Image For Presentation (PS3.3 A.26)."""
 
 import hashlib
 from io import BytesIO
@@ -25,7 +25,8 @@ from samx.phantom.plan import PlannedRadiograph
 from samx.phantom.sites import SITES, Site
 
 _TRANSFER_SYNTAXES = {
-    "ExplicitVRLittleEndian": ExplicitVRLittleEndian, "ImplicitVRLittleEndian": ImplicitVRLittleEndian, "RLELossless": RLELossless,
+    "ExplicitVRLittleEndian": ExplicitVRLittleEndian, "ImplicitVRLittleEndian": ImplicitVRLittleEndian,
+        "RLELossless": RLELossless,
     "JPEGLosslessSV1": JPEGLosslessSV1, "JPEG2000Lossless": JPEG2000Lossless,
 }  # fmt: skip
 
@@ -111,7 +112,8 @@ def _acquisition(
         dataset.ViewPosition = f"{side}LO"
     else:
         dataset.ViewPosition = ""
-    dataset.PatientOrientation = ""
+    lateral = planned.view in ("LATERAL", "OBLIQUE", "Y")
+    dataset.PatientOrientation = [("P" if planned.laterality == "R" else "A") if lateral else "L", "F"]
     present = generator.random() < 0.93
     if site.modality == "DX":
         dataset.ImageLaterality = planned.laterality or "U"
@@ -122,9 +124,9 @@ def _acquisition(
         dataset.DetectorType = "SCINTILLATOR"
         dataset.DetectorID = f"{dataset.StationName}-D"
         dataset.PixelIntensityRelationship = "LOG"
-        dataset.PixelIntensityRelationshipSign = 1
         dataset.LossyImageCompression = "00"
         dataset.AcquisitionContextSequence = []
+        dataset.AnatomicRegionSequence = []
     else:
         dataset.ImageType = ["DERIVED", "PRIMARY"]
         dataset.PlateType = "PHANTOM"
@@ -139,7 +141,7 @@ def _acquisition(
 
 def _image(
     dataset: Dataset, rendered: Rendered, site: Site, generator: np.random.Generator
-) -> NDArray[np.uint16] | NDArray[np.uint8]:
+) -> NDArray[np.unsignedinteger]:
     """Fills the Image Pixel and LUT modules and returns the stored values."""
     inverted = bool(generator.random() < site.monochrome1)
     top = 2**site.bits_stored - 1
@@ -160,15 +162,16 @@ def _image(
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = "0", "1", "US"
     if site.modality == "DX":
         dataset.PresentationLUTShape = "INVERSE" if inverted else "IDENTITY"
+        dataset.PixelIntensityRelationshipSign = 1 if inverted else -1  # -1: greater values are less X-ray intensity
     if generator.random() < site.windowed:
         center, width = rendered.presentation.window
         middle = low + (high - low) * center
         dataset.WindowCenter = f"{(1 - middle if inverted else middle) * top:.1f}"
         dataset.WindowWidth = f"{max(width * (high - low) * top, 2):.1f}"
-    return stored.astype(np.uint8) if site.bits_allocated == 8 else stored.astype(np.uint16)
+    return np.asarray(stored, dtype=np.uint8 if site.bits_allocated == 8 else np.uint16)
 
 
-def _pixel_data(dataset: Dataset, stored: NDArray[np.uint16] | NDArray[np.uint8], syntax: UID) -> None:
+def _pixel_data(dataset: Dataset, stored: NDArray[np.unsignedinteger], syntax: UID) -> None:
     """Sets Pixel Data, compressed where the transfer syntax asks for it."""
     if syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless):
         data = stored.astype(stored.dtype.newbyteorder("<")).tobytes()
@@ -185,6 +188,6 @@ def _pixel_data(dataset: Dataset, stored: NDArray[np.uint16] | NDArray[np.uint8]
         frame = imagecodecs.jpeg2k_encode(
             stored, level=0, codecformat="j2k", reversible=True, bitspersample=dataset.BitsStored
         )
-    dataset.PixelData = encapsulate([frame])
+    dataset.PixelData = encapsulate([bytes(frame)])
     dataset["PixelData"].VR = "OB"
     dataset["PixelData"].is_undefined_length = True

@@ -38,8 +38,9 @@ def render(planned: PlannedRadiograph, *, size: int) -> Rendered:
     date = _date(planned)
     protocols = protocols_for(planned.label)
     if protocols:
-        signal, aperture, spacing = _project(planned, protocols[planned.variant], body, site, size, generator)
-        presentation = present(site, signal, aperture, generator)
+        protocol = protocols[planned.variant]
+        signal, aperture, spacing = _project(planned, protocol, body, size=size, generator=generator)
+        presentation = present(site, signal, aperture, generator, uneven=protocol.uneven)
     else:
         presentation, spacing = _painted(planned, body, site, size, generator)
     pixels = presentation.pixels
@@ -63,9 +64,10 @@ def _date(planned: PlannedRadiograph) -> str:
 
 
 def _project(
-    planned: PlannedRadiograph, protocol: Protocol, body: Body, site: Site, size: int, generator: np.random.Generator
+    planned: PlannedRadiograph, protocol: Protocol, body: Body, *, size: int, generator: np.random.Generator
 ) -> tuple[Grid, Grid, float]:
     """The detector's signal, the collimator's aperture and the spacing in mm."""
+    site = SITES[planned.site]
     region = build(protocol, body, generator)
     if body.fractured and not planned.implant:
         hardware.break_bone(region, planned.label, generator)
@@ -79,7 +81,7 @@ def _project(
     extra = margin * float(generator.uniform(1.0, 1.12)) if bladed else 1.0
     whole_width, whole_height = width * margin, height * extra
     spacing = max(whole_width, whole_height) / size
-    rows, columns = max(int(round(whole_height / spacing)), 16), max(int(round(whole_width / spacing)), 16)
+    rows, columns = max(round(whole_height / spacing), 16), max(round(whole_width / spacing), 16)
     roll = protocol.roll[0] + float(generator.normal(0, protocol.roll[1]))
     if generator.random() < 0.02 and protocol.region in ("arm", "leg"):
         roll += 180
@@ -87,6 +89,7 @@ def _project(
         angle + float(generator.normal(0, 3.5)) for angle in (protocol.turn, protocol.tilt, protocol.swing)
     )
     frame = region.frames[protocol.frame]
+    mirrored = _mirrored(planned, protocol, generator)
     camera = Camera.looking(
         frame,
         protocol.center,
@@ -94,11 +97,11 @@ def _project(
         tilt=tilt,
         swing=swing,
         roll=roll,
-        mirrored=_mirrored(planned, protocol, generator),
+        mirrored=mirrored,
         size=(rows, columns),
         spacing=spacing,
     )
-    off = generator.normal(0, protocol.shift, 2) * (width, height)
+    off = generator.normal(0, protocol.shift, 2) * (-width if mirrored else width, height)
     camera.frame.origin[:2] += np.clip(off, -0.09 * min(width, height), 0.09 * min(width, height))
     grain = max(1.0, 1.1 / spacing)
     texture = (
@@ -113,14 +116,15 @@ def _project(
     aperture = aperture_of(site, (rows, columns), field, generator)
     leak = np.float32(0.004)
     signal = expose(
-        integral, np.maximum(aperture, leak), photons=site.photons * float(generator.lognormal(0, 0.35)), scatter=protocol.scatter,
+        integral, np.maximum(aperture, leak), photons=site.photons * float(generator.lognormal(0, 0.35)),
+            scatter=protocol.scatter,
         spacing=spacing, generator=generator,
     )  # fmt: skip
     return signal, aperture, spacing * body.scale
 
 
 def _mirrored(planned: PlannedRadiograph, protocol: Protocol, generator: np.random.Generator) -> bool:
-    """Whether the left body that was built is shown reflected: right limbs, and laterals of the trunk from the other side."""
+    """Whether the left body that was built is shown reflected: right limbs, and some laterals of the trunk."""
     if planned.laterality:
         return planned.laterality == "R"
     return protocol.view in ("LATERAL", "OBLIQUE") and bool(generator.random() < 0.4)

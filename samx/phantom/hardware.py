@@ -1,19 +1,32 @@
 """What surgeons and casts add: plates, nails, wires, pedicle screws, prostheses, fractures and plaster."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
-from samx.phantom.body import Region, broken, disc, knob, metal, toward
+from samx.phantom.body import Region, disc, knob, metal, toward
 from samx.phantom.projection import PLASTER, Part
-from samx.phantom.solids import Block, Cone, Solid, Vector, box, chain, cone, ellipsoid, moved, vector
+from samx.phantom.solids import Block, Cone, Frame, Solid, Vector, box, chain, cone, ellipsoid, moved, vector
 
 SHAFTS: Mapping[str, tuple[str, ...]] = {
-    "hand": ("metacarpal2", "metacarpal3", "metacarpal4", "metacarpal5"), "wrist": ("radius",), "forearm": ("radius", "ulna"), "elbow": ("ulna",),
-    "humerus": ("humerus",), "clavicle": ("clavicle",), "femur": ("femur",), "knee": ("tibia",), "lower_leg": ("tibia", "fibula"), "ankle": ("fibula",),
-    "foot": ("metatarsal1", "metatarsal5", "metatarsal3"), "toe": ("metatarsal1",), "long_leg": ("femur", "tibia"), "shoulder": ("humerus",), "hip": ("femur",),
+    "hand": ("metacarpal2", "metacarpal3", "metacarpal4", "metacarpal5"), "wrist": ("radius",), "forearm": ("radius",
+        "ulna"), "elbow": ("ulna",),
+    "humerus": ("humerus",), "clavicle": ("clavicle",), "femur": ("femur",), "knee": ("tibia",),
+        "lower_leg": ("tibia", "fibula"), "ankle": ("fibula",),
+    "foot": ("metatarsal1", "metatarsal5", "metatarsal3"), "toe": ("metatarsal1",), "long_leg": ("femur", "tibia"),
+        "shoulder": ("humerus",), "hip": ("femur",),
 }  # fmt: skip
 """Label -> bones in the middle of its exposures that break and are plated."""
+_PLATED: Mapping[str, tuple[float, float]] = {
+    "wrist": (0.72, 1.06),
+    "ankle": (0.7, 1.02),
+    "elbow": (-0.1, 0.3),
+    "knee": (-0.1, 0.3),
+    "shoulder": (-0.05, 0.35),
+    "hip": (-0.1, 0.45),
+}
+"""Label -> the part of the shaft that a plate covers, where the exposure shows one end of it."""
 CASTED = ("hand", "wrist", "forearm", "elbow", "thumb", "lower_leg", "ankle", "foot", "knee")
 IMPLANTED = (
     *SHAFTS,
@@ -88,80 +101,105 @@ def add_implant(region: Region, label: str, frame_name: str, generator: np.rando
     """Puts the hardware usual for a label into a built region."""
     steel = bool(generator.random() < 0.4)
     draw = float(generator.random())
-    pieces: list[Solid] = []
-    if label in ("hip", "pelvis", "femur", "long_leg") and draw < 0.7:
-        name = "hip right" if label == "pelvis" and draw < 0.35 else "hip"
-        pieces = moved(_hip_prosthesis(), region.frames[name])
-    elif label in ("knee", "patella", "long_leg") and (draw < 0.75 or label == "patella"):
-        femoral, tray = _knee_prosthesis()
-        pieces = [*moved(femoral, region.frames["hip"]), *moved(tray, region.frames["knee"])]
-    elif label == "shoulder" and draw < 0.7:
-        pieces = moved(_shoulder_prosthesis(), region.frames["arm"])
-    elif label.endswith("_spine"):
-        level, numbers, reach = {
-            "l": ("L", (3, 4, 5), 17.0),
-            "t": ("T", (6, 7, 8, 9), 13.0),
-            "c": ("C", (4, 5, 6), 8.0),
-        }[label[0]]
-        for side in (-1, 1):
-            tails = []
-            for number in numbers:
-                frame = region.frames[f"{level}{number}"]
-                wide = side * (15.0 if level == "L" else 9.0)
-                tails.append(frame.point((wide * 1.1, 3, -2.4 * reach)))
-                pieces.append(cone(frame.point((wide * 0.8, 3, 0.4 * reach)), tails[-1], 2.6 if level != "C" else 1.6))
-            pieces += chain(tails, 3.0 if level != "C" else 1.8)
-    elif label in ("hand", "thumb", "finger", "toe", "foot") and (draw < 0.5 or label not in SHAFTS):
-        frame = (
-            region.frames[frame_name]
-            if label not in ("hand", "foot")
-            else region.frames["finger4" if label == "hand" else "toe2"]
-        )
-        pieces = [cone(frame.point((s, -22, -s)), frame.point((-2 * s, 34, s)), 0.8) for s in (-1.5, 1.5)]
-    elif label == "skull":
-        pieces = moved([ellipsoid((40, 68, 44), (13, 9, 2), ("y", 35))], region.frames["skull"])
-    elif label == "calcaneus":
-        pieces = moved([cone((10, y, -50), (10, y + 6, 24), 2.2) for y in (-46.0, -36.0)], region.frames["foot"])
-    elif SHAFTS.get(label):
+    pieces = _prosthesis(region, label, draw) or _fixation(region, label, frame_name, draw)
+    if not pieces and SHAFTS.get(label):
         start, end, radius = region.shafts[str(generator.choice(SHAFTS[label]))]
-        if radius > 9 and draw < 0.35:
-            pieces = _nail(start, end, radius)
-        else:
-            near_end = {
-                "wrist": (0.72, 1.06),
-                "ankle": (0.7, 1.02),
-                "elbow": (-0.1, 0.3),
-                "knee": (-0.1, 0.3),
-                "shoulder": (-0.05, 0.35),
-                "hip": (-0.1, 0.45),
-            }
-            low, high = near_end.get(label, (0.2 + 0.2 * draw, 0.7 + 0.2 * draw))
-            pieces = _plate(start, end, radius, low, high)
+        low, high = _PLATED.get(label, (0.2 + 0.2 * draw, 0.7 + 0.2 * draw))
+        nailed = radius > 9 and draw < 0.35
+        pieces = _nail(start, end, radius) if nailed else _plate(start, end, radius, low, high)
     if pieces:
         region.parts.append(metal("implant", pieces, steel=steel))
+
+
+def _prosthesis(region: Region, label: str, draw: float) -> list[Solid]:
+    """An artificial hip, knee or shoulder; empty for other labels and where a shaft is to be plated."""
+    if label in ("hip", "pelvis", "femur") and draw < 0.7:
+        return moved(_hip_prosthesis(), region.frames["hip right" if label == "pelvis" and draw < 0.35 else "hip"])
+    if label == "patella" or (label in ("knee", "long_leg") and draw < 0.75):
+        femoral, tray = _knee_prosthesis()
+        return [*moved(femoral, region.frames["hip"]), *moved(tray, region.frames["knee"])]
+    if label == "shoulder" and draw < 0.7:
+        return moved(_shoulder_prosthesis(), region.frames["arm"])
+    return []
+
+
+def _fixation(region: Region, label: str, frame_name: str, draw: float) -> list[Solid]:
+    """Pedicle screws, wires, a cranial plate or heel screws; empty for others and where a shaft is to be plated."""
+    if label.endswith("_spine"):
+        return _pedicle_screws(region, label)
+    if label == "skull":
+        return moved([ellipsoid((40, 68, 44), (13, 9, 2), ("y", 35))], region.frames["skull"])
+    if label == "calcaneus":
+        return moved([cone((10, y, -50), (10, y + 6, 24), 2.2) for y in (-46.0, -36.0)], region.frames["foot"])
+    if label in ("thumb", "finger") or (label in ("hand", "toe", "foot") and draw < 0.5):
+        frame = region.frames[{"hand": "finger4", "foot": "toe2"}.get(label, frame_name)]
+        return [cone(frame.point((s, -22, -s)), frame.point((-2 * s, 34, s)), 0.8) for s in (-1.5, 1.5)]
+    return []
+
+
+def _pedicle_screws(region: Region, label: str) -> list[Solid]:
+    level, numbers, depth, wide, radius = {
+        "lumbar_spine": ("L", (3, 4, 5), 17.0, 15.0, 2.8),
+        "thoracic_spine": ("T", (6, 7, 8, 9), 13.0, 9.0, 2.5),
+        "cervical_spine": ("C", (4, 5, 6), 8.0, 9.0, 1.7),
+    }[label]
+    pieces: list[Solid] = []
+    for side in (-wide, wide):
+        frames = [region.frames[f"{level}{number}"] for number in numbers]
+        tails = [frame.point((1.1 * side, 3, -2.4 * depth)) for frame in frames]
+        pieces += [
+            cone(f.point((0.8 * side, 3, 0.4 * depth)), tail, radius) for f, tail in zip(frames, tails, strict=True)
+        ]
+        pieces += chain(tails, 1.1 * radius)
+    return pieces
 
 
 def add_cast(region: Region) -> None:
     """Wraps everything but the fingers in plaster or resin, 7 mm thick."""
     shell: list[Solid] = []
-    for part in region.parts:
-        if part.name != "soft tissue":
-            continue
-        for solid in part.solids:
-            if isinstance(solid, Cone) and min(solid.start_radius, solid.end_radius) > 12.6:
-                shell.append(Cone(solid.start, solid.end, solid.start_radius + 9, solid.end_radius + 9))
+    flesh = [solid for part in region.parts if part.name == "soft tissue" for solid in part.solids]
+    shell += [
+        Cone(solid.start, solid.end, solid.start_radius + 9, solid.end_radius + 9)
+        for solid in flesh
+        if isinstance(solid, Cone) and min(solid.start_radius, solid.end_radius) > 12.6
+    ]
     if shell:
         region.parts.append(Part("cast", tuple(shell), PLASTER, 0.0, 7.0))
 
 
 def break_bone(region: Region, label: str, generator: np.random.Generator) -> None:
-    """Breaks one of the bones in the middle of the exposure, displaced by a few millimetres."""
+    """Breaks the shaft of one of the bones in the middle of the exposure: bent by degrees, moved by millimetres."""
     names = SHAFTS.get(label)
     if not names:
         return
     name = str(generator.choice(names))
-    shift = generator.normal(0, 2.2, 3) * (1.6 if name in ("femur", "tibia", "humerus") else 1.0)
+    start, end, radius = region.shafts[name]
+    hinge = start + float(generator.uniform(0.35, 0.65)) * (end - start)
+    axis = (end - start) / np.linalg.norm(end - start)
+    slip = generator.normal(0, 0.35 * radius, 3)
+    bend = Frame.at((0, 0, 0), ("z", float(generator.normal(0, 6))), ("x", float(generator.normal(0, 6))))
+    displaced = Frame(bend.matrix, hinge + slip - bend.matrix @ hinge)
     for i, part in enumerate(region.parts):
         if part.name == name:
-            region.parts[i] = broken(part, float(generator.uniform(0.35, 0.65)), shift)
+            pieces = [piece for solid in part.solids for piece in _cut(solid, hinge, axis)]
+            solids = [piece.moved(displaced) if beyond else piece for piece, beyond in pieces]
+            region.parts[i] = replace(part, solids=tuple(solids))
             return
+
+
+def _cut(solid: Solid, hinge: Vector, axis: Vector) -> list[tuple[Solid, bool]]:
+    """The pieces of a solid on both sides of a fracture, with whether they lie beyond it; only capsules are cut."""
+    if isinstance(solid, Block):
+        return [(solid, float(axis @ (solid.center - hinge)) > 0)]
+    first, second = float(axis @ (solid.start - hinge)), float(axis @ (solid.end - hinge))
+    if (first > 0) == (second > 0):
+        return [(solid, first > 0)]
+    share = first / (first - second)
+    radius = solid.start_radius + share * (solid.end_radius - solid.start_radius)
+    gap = 0.5 * radius * np.sign(second - first)
+    across = solid.start + share * (solid.end - solid.start)
+    near, far = (
+        Cone(solid.start, across - gap * axis, solid.start_radius, radius),
+        Cone(across + gap * axis, solid.end, radius, solid.end_radius),
+    )
+    return [(near, first > 0), (far, second > 0)]

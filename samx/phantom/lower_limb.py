@@ -17,13 +17,15 @@ _RAYS = {
 
 
 def foot(body: Body, *, toes: float = 8.0, hallux: float = 8.0) -> Region:
-    """The foot: origin in the ankle joint, x lateral, y up, z to the toes; `toes` and `hallux` are flexion and valgus in degrees."""
+    """The foot: origin in the ankle joint, x lateral, y up, z to the toes; `toes` flexed, `hallux` in valgus."""
     region = Region()
     thin = 0.9 * body.cortex
-    talus = [
-        ellipsoid((0, -10, 1), (17, 12, 20)), cone((-6, -14, 18), (-11, -17, 30), 10, 11), ellipsoid((2, -20, -12), (13, 8, 12)),
+    talus: list[Solid] = [
+        ellipsoid((0, -10, 1), (17, 12, 20)),
+        cone((-6, -14, 18), (-11, -17, 30), 10, 11),
+        ellipsoid((2, -20, -12), (13, 8, 12)),
         ellipsoid((-1, -9, 0), (16, 9, 17)),
-    ]  # fmt: skip
+    ]
     region.parts.append(bone("talus", talus, thin, dense=1.2))
     calcaneus = [
         *chain([(2, -43, -50), (4, -40, -28), (6, -35, -4), (11, -36, 22)], [17, 14, 14, 11.5]),
@@ -60,8 +62,14 @@ def foot(body: Body, *, toes: float = 8.0, hallux: float = 8.0) -> Region:
             part = bone(part.name, [*part.solids, cone((24, -44, 56), (30, -47, 47), 6, 3)], part.cortex)
         region.parts.append(part)
         region.shafts[f"metatarsal{ray}"] = (vector(base), vector(head), 4.0 * width)
-        center = (base[0] * 0.8, base[1] + 2, base[2] - 20)
-        soft.append(cone(center, (head[0], head[1] + 2, head[2] + 4), 19 * girth, (14 if ray > 1 else 17) * girth))
+        soft.append(
+            cone(
+                (base[0] * 0.8, base[1] + 2, base[2] - 20),
+                (head[0], head[1] + 2, head[2] + 4),
+                19 * girth,
+                (14 if ray > 1 else 17) * girth,
+            )
+        )
         lateral = float(np.degrees(np.arctan2(head[0] - base[0], head[2] - base[2])))
         valgus = hallux if ray == 1 else -0.15 * hallux * (3 - ray)
         frame = Frame.at(head, ("y", lateral + valgus), ("x", 90), ("x", -12))
@@ -91,29 +99,32 @@ def foot(body: Body, *, toes: float = 8.0, hallux: float = 8.0) -> Region:
             )
             frame = frame.then(Frame.at((0, length + 2.2, 0), ("x", toes)))
     for x in (-30, -18):
-        region.parts.append(pebble(body, f"sesamoid{x}", (x, -60, 122), (4.5, 3.5, 5.5)))
+        region.parts.append(pebble(body, f"sesamoid{x}", (x, -60, 122), (3.8, 3, 4.8)))
     region.parts.append(Part("soft tissue", tuple(soft), SOFT_TISSUE))
     region.frames |= {"foot": Frame.at(), "calcaneus": Frame.at((4, -36, -18))}
     return region
 
 
 def lower_leg(body: Body, *, ankle: float = 0.0, **pose: float) -> Region:
-    """Tibia, fibula and the foot: origin in the knee joint, the ankle joint at (0, -392, -4); `ankle` is plantar flexion in degrees."""
+    """Tibia, fibula and foot: origin in the knee joint, the ankle joint at (0, -392, -4); `ankle`: plantar flexion."""
     region = Region()
     region.place(foot(body, **pose), Frame.at((0, -392, -4), ("x", ankle)))
     wear = 1.6 * body.arthritis
     long = shaft(
-        body, "tibia", (0, -3, 0), (-2, -388, -4),
-        [(0, 20), (0.05, 22), (0.12, 17), (0.2, 14.5), (0.45, 12), (0.75, 10.5), (0.88, 13), (0.95, 17), (1, 16)], cortex=4.2,
-    )  # fmt: skip
+        body,
+        "tibia",
+        (0, -3, 0),
+        (-2, -388, -4),
+        [(0, 20), (0.05, 22), (0.12, 17), (0.2, 14.5), (0.45, 12), (0.75, 10.5), (0.88, 13), (0.95, 17), (1, 16)],
+        cortex=4.2,
+    )
     plateau: list[Solid] = []
     if body.immature:
         plateau += [disc(vector((x, -10, -2)), vector((x, 0, -2)), 17, 5.5, depth=19) for x in (-16, 16)]
         plateau += [disc(vector((x, -24, -3)), vector((x, 0, -3)), 15, 4, depth=17) for x in (-15, 15)]
     else:
-        plateau += [
-            disc(vector((x, -11 + wear / 2, -2)), vector((x, 0, -2)), 18.5, 7 + wear / 2, depth=22) for x in (-18, 18)
-        ]
+        plateau += [ellipsoid((x, -11 + wear / 2, -2), (20, 9.5 + wear / 2, 23)) for x in (-17, 17)]
+        plateau += [disc(vector((0, -8 + wear / 2, -2)), vector((0, 0, -2)), 35, 3.4, depth=20)]
         plateau += [cone((x, -17, -3), (x * 0.45, -48, -2), 17, 12) for x in (-17, 17)]
     spines = [cone((-5, -4, -2), (-4, 4, -2), 4, 1.5), cone((6, -4, -2), (5, 3, -2), 4, 1.5)]
     tuberosity = chain([(1, -22, 14), (1, -42, 18), (0, -75, 10)], [9, 6.5, 6])
@@ -123,17 +134,26 @@ def lower_leg(body: Body, *, ankle: float = 0.0, **pose: float) -> Region:
         bone("tibia", [*long.solids, *plateau, *spines, *tuberosity, *malleolus, *spurs], 3.4 * body.cortex, dense=1.1)
     )
     fibula = shaft(
-        body, "fibula", (39, -17, -14), (26, -408, -9),
-        [(0, 9), (0.05, 8), (0.12, 5.2), (0.5, 5.6), (0.85, 5.8), (0.95, 8.5), (1, 6.5)], cortex=2.2, bow=(-4, 0, 0),
-    )  # fmt: skip
+        body,
+        "fibula",
+        (39, -17, -14),
+        (26, -408, -9),
+        [(0, 9), (0.05, 8), (0.12, 5.2), (0.5, 5.6), (0.85, 5.8), (0.95, 8.5), (1, 6.5)],
+        cortex=2.2,
+        bow=(-4, 0, 0),
+    )
     region.parts.append(bone("fibula", fibula.solids, fibula.cortex))
     g = body.girth
     soft = (
-        cone((-20, 15, -2), (-16, -60, -12), 43 * g, 42 * g), cone((20, 15, -2), (16, -60, -12), 43 * g, 40 * g),
-        cone((0, -60, -18), (0, -130, -24), 54 * g, 56 * g), cone((0, -130, -22), (0, -260, -12), 55 * g, 40 * g),
-        cone((0, -260, -12), (0, -345, -6), 40 * g, 33 * g), cone((0, -345, -6), (0, -395, -4), 33 * g, 34 * (0.5 + 0.5 * g)),
-        cone((0, -330, -26), (0, -420, -42), 11, 14), ellipsoid((0, -150, -42), (38 * g, 90, 34 * g)),
-    )  # fmt: skip
+        cone((-20, 15, -2), (-16, -60, -12), 43 * g, 42 * g),
+        cone((20, 15, -2), (16, -60, -12), 43 * g, 40 * g),
+        cone((0, -60, -18), (0, -130, -24), 54 * g, 56 * g),
+        cone((0, -130, -22), (0, -260, -12), 55 * g, 40 * g),
+        cone((0, -260, -12), (0, -345, -6), 40 * g, 33 * g),
+        cone((0, -345, -6), (0, -395, -4), 33 * g, 34 * (0.5 + 0.5 * g)),
+        cone((0, -330, -26), (0, -420, -42), 11, 14),
+        ellipsoid((0, -150, -42), (38 * g, 90, 34 * g)),
+    )
     region.parts.append(Part("soft tissue", soft, SOFT_TISSUE))
     region.frames |= {"lower_leg": Frame.at(), "ankle": Frame.at((0, -392, -4))}
     region.shafts |= {
@@ -149,9 +169,15 @@ def leg(body: Body, *, knee: float = 0.0, **pose: float) -> Region:
     joint = Frame.at((-18, -430, 0), ("x", knee))
     region.place(lower_leg(body, **pose), joint)
     long = shaft(
-        body, "femur", (46, -12, -6), (-17, -424, 2),
-        [(0, 13), (0.05, 17), (0.12, 17), (0.2, 14.5), (0.5, 13), (0.78, 14.5), (0.88, 19), (0.95, 22), (1, 14)], cortex=4.6, plates="end", bow=(2, 0, 8),
-    )  # fmt: skip
+        body,
+        "femur",
+        (46, -12, -6),
+        (-17, -424, 2),
+        [(0, 13), (0.05, 17), (0.12, 17), (0.2, 14.5), (0.5, 13), (0.78, 14.5), (0.88, 19), (0.95, 22), (1, 14)],
+        cortex=4.6,
+        plates="end",
+        bow=(2, 0, 8),
+    )
     head: list[Solid] = [
         knob((0, 0, 0), 23.5),
         cone((2, -1, 0), (40, -32, -2), 17, 18),
@@ -162,7 +188,7 @@ def leg(body: Body, *, knee: float = 0.0, **pose: float) -> Region:
         knob((24, -62, -14), 9),
         cone((28, -54, -10), (36, -80, -4), 12, 12),
     ]
-    condyles: list[Solid] = []
+    condyles: list[Solid] = [ellipsoid((-17.5, -396, 4), (34, 20, 18))]
     lower = 13 if body.immature else 0
     for x in (-42, 7):
         condyles += [
@@ -182,7 +208,7 @@ def leg(body: Body, *, knee: float = 0.0, **pose: float) -> Region:
     slide = 24.0 * np.sin(np.radians(min(knee, 100)))
     down = -30.0 * np.sin(np.radians(min(knee, 120) / 1.33))
     patella_frame = Frame.at((-17, -392 + down, 41 - 0.25 * slide), ("x", 0.75 * knee))
-    patella = [
+    patella: list[Solid] = [
         ellipsoid((0, 0, 0), (22, 22, 8)),
         cone((0, 4, 0), (0, -17, 1), 12, 4),
         ellipsoid((0, 0, -4), (17, 17, 8)),
@@ -191,10 +217,13 @@ def leg(body: Body, *, knee: float = 0.0, **pose: float) -> Region:
     region.frames["patella"] = patella_frame
     g = body.girth
     soft = (
-        cone((22, 10, -8), (12, -130, -4), 82 * g, 78 * g), cone((12, -130, -4), (-6, -290, 0), 78 * g, 60 * g),
-        cone((-6, -290, 0), (-17, -400, 0), 60 * g, 50 * g), cone((-36, -395, -2), (1, -395, -2), 42 * g, 42 * g),
-        cone((-17, -360, 20), (-17, -400, 30), 36 * g, 28), cone(patella_frame.point((0, 10, 0)), patella_frame.point((0, -26, 0)), 26, 22),
-    )  # fmt: skip
+        cone((22, 10, -8), (12, -130, -4), 82 * g, 78 * g),
+        cone((12, -130, -4), (-6, -290, 0), 78 * g, 60 * g),
+        cone((-6, -290, 0), (-17, -400, 0), 60 * g, 50 * g),
+        cone((-36, -395, -2), (1, -395, -2), 42 * g, 42 * g),
+        cone((-17, -360, 20), (-17, -400, 30), 36 * g, 28),
+        cone(patella_frame.point((0, 10, 0)), patella_frame.point((0, -26, 0)), 26, 22),
+    )
     region.parts.append(Part("soft tissue", soft, SOFT_TISSUE))
     region.frames |= {"leg": Frame.at(), "hip": Frame.at(), "knee": joint, "thigh": Frame.at((0, 0, 0), ("z", 0))}
     region.shafts["femur"] = (vector((40, -70, -4)), vector((-14, -360, 4)), 13.0)

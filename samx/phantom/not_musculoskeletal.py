@@ -1,4 +1,4 @@
-"""What else lies in an export of musculoskeletal radiographs: chests, abdomens, dental panoramas, CT slices, photographed pages, blanks."""
+"""What else lies in an export: chests, abdomens, dental panoramas, CT slices, photographed pages, blank exposures."""
 
 from collections.abc import Callable, Mapping
 
@@ -11,9 +11,12 @@ from samx.phantom.protocols import Protocol
 from samx.phantom.solids import Grid
 
 BODY_PROTOCOLS: tuple[Protocol, ...] = (
-    Protocol("chest", "PA", "trunk", "T7", (0, 4, 20), (345, 370), roll=(0, 2), pose={"arms": 0}, scatter=0.3, energy=0.7, share=3, shift=0.02),
-    Protocol("chest", "LATERAL", "trunk", "T7", (0, -4, 42), (310, 380), turn=90, roll=(0, 2), pose={"arms": 0}, scatter=0.3, energy=0.65, shift=0.02),
-    Protocol("abdomen", "AP", "trunk", "pelvis", (0, 165, 0), (350, 430), roll=(0, 2), pose={"arms": 0}, scatter=0.45, energy=0.8, shift=0.02),
+    Protocol("chest", "PA", "trunk", "T7", (0, 4, 20), (345, 370), roll=(0, 2), pose={"arms": 0}, scatter=0.3,
+        energy=0.7, share=3, shift=0.02),
+    Protocol("chest", "LATERAL", "trunk", "T7", (0, -4, 42), (310, 380), turn=90, roll=(0, 2), pose={"arms": 0},
+        scatter=0.3, energy=0.65, shift=0.02),
+    Protocol("abdomen", "AP", "trunk", "pelvis", (0, 165, 0), (350, 430), roll=(0, 2), pose={"arms": 0},
+        scatter=0.45, energy=0.8, shift=0.02),
 )  # fmt: skip
 """Kinds that are projections of the same body."""
 
@@ -60,7 +63,7 @@ def dental_panoramic(body: Body, rows: int, columns: int, generator: np.random.G
                 image += np.where(body_of_tooth, 0.30 + 0.14 * (dv < 0.05), 0)
                 if generator.random() < fillings and tooth > 2:
                     image = np.where((np.abs(du) < wide * 0.32) & (np.abs(dv + 0.04) < 0.04), 1.1, image)
-    return np.clip(image + 0.015 * generator.standard_normal(image.shape), 0, 1.1).astype(np.float32)
+    return np.asarray(np.clip(image + 0.015 * generator.standard_normal(image.shape), 0, 1.1), dtype=np.float32)
 
 
 def ct_slice(body: Body, rows: int, columns: int, generator: np.random.Generator) -> Grid:
@@ -69,53 +72,54 @@ def ct_slice(body: Body, rows: int, columns: int, generator: np.random.Generator
     u, v = (x - columns / 2) / (min(rows, columns) / 2), (y - rows / 2) / (min(rows, columns) / 2)
     image = np.zeros((rows, columns), np.float32)
 
-    def paint(cx: float, cy: float, a: float, b: float, value: float, soft: float = 0.02) -> None:
+    def paint(at: tuple[float, float], axes: tuple[float, float], value: float, soft: float = 0.02) -> None:
         nonlocal image
+        (cx, cy), (a, b) = at, axes
         mask = np.clip((1 - np.sqrt(((u - cx) / a) ** 2 + ((v - cy) / b) ** 2)) * min(a, b) / soft, 0, 1)
         image = image * (1 - mask) + value * mask
 
     if generator.random() < 0.5:
         width = 0.62 * body.vary("ct width", 0.06)
-        paint(0, 0, width + 0.07, 0.84, 0.30)
-        paint(0, 0, width + 0.03, 0.79, 1.0)
-        paint(0, 0, width - 0.03, 0.73, 0.42)
+        paint((0, 0), (width + 0.07, 0.84), 0.30)
+        paint((0, 0), (width + 0.03, 0.79), 1.0)
+        paint((0, 0), (width - 0.03, 0.73), 0.42)
         image += 0.03 * noise_texture((rows, columns), columns / 24, generator) * (image == np.float32(0.42))
         for side in (-1, 1):
-            paint(side * 0.10, -0.12, 0.05, 0.2, 0.2, 0.03)
-            paint(side * 0.15, 0.2, 0.05, 0.15, 0.2, 0.03)
-        paint(0, -0.42, 0.012, 0.3, 0.55, 0.01)
+            paint((side * 0.10, -0.12), (0.05, 0.2), 0.2, 0.03)
+            paint((side * 0.15, 0.2), (0.05, 0.15), 0.2, 0.03)
+        paint((0, -0.42), (0.012, 0.3), 0.55, 0.01)
     else:
         girth = min(0.92, 0.78 * body.girth)
-        paint(0, 0, girth, 0.66, 0.22)
-        paint(0, 0, girth - 0.07 * body.girth, 0.58, 0.48)
-        paint(0, -0.02, girth - 0.15, 0.5, 0.26)
-        paint(-0.36, -0.06, 0.30, 0.34, 0.62)
-        paint(0.46, 0.06, 0.13, 0.18, 0.60)
+        paint((0, 0), (girth, 0.66), 0.22)
+        paint((0, 0), (girth - 0.07 * body.girth, 0.58), 0.48)
+        paint((0, -0.02), (girth - 0.15, 0.5), 0.26)
+        paint((-0.36, -0.06), (0.30, 0.34), 0.62)
+        paint((0.46, 0.06), (0.13, 0.18), 0.60)
         for side in (-1, 1):
-            paint(side * 0.3, 0.28, 0.1, 0.14, 0.66)
-            paint(side * 0.18, 0.42, 0.13, 0.12, 0.48)
+            paint((side * 0.3, 0.28), (0.1, 0.14), 0.66)
+            paint((side * 0.18, 0.42), (0.13, 0.12), 0.48)
         for _ in range(5):
-            paint(
-                float(generator.uniform(0, 0.4)),
-                float(generator.uniform(-0.35, 0.1)),
-                *generator.uniform(0.05, 0.12, 2),
-                float(generator.choice([0.02, 0.5, 0.55])),
-            )
-        paint(0.02, 0.14, 0.06, 0.06, 0.75)
-        paint(0, 0.32, 0.16, 0.13, 1.0)
-        paint(0, 0.32, 0.13, 0.10, 0.72)
-        paint(0, 0.48, 0.06, 0.06, 0.42)
-        paint(0, 0.56, 0.03, 0.1, 0.98)
+            loop = (float(generator.uniform(0, 0.4)), float(generator.uniform(-0.35, 0.1)))
+            axes = (float(generator.uniform(0.05, 0.12)), float(generator.uniform(0.05, 0.12)))
+            paint(loop, axes, float(generator.choice([0.02, 0.5, 0.55])))
+        paint((0.02, 0.14), (0.06, 0.06), 0.75)
+        paint((0, 0.32), (0.16, 0.13), 1.0)
+        paint((0, 0.32), (0.13, 0.10), 0.72)
+        paint((0, 0.48), (0.06, 0.06), 0.42)
+        paint((0, 0.56), (0.03, 0.1), 0.98)
         angle = np.linspace(0.3, 2 * np.pi - 0.3, 14) + np.pi / 2
         for a in angle:
-            paint(float(np.cos(a)) * (girth - 0.11), float(np.sin(a)) * 0.545, 0.035, 0.025, 0.95)
+            paint((float(np.cos(a)) * (girth - 0.11), float(np.sin(a)) * 0.545), (0.035, 0.025), 0.95)
     return np.clip(image + 0.02 * generator.standard_normal(image.shape), 0, 1).astype(np.float32)
 
 
-_WORDS = "examination patient request report of the and no finding left right date ward clinic see previous film referral history question signed with from".split()
+_WORDS = (
+    "the", "and", "of", "with", "from", "no", "examination", "patient", "request", "report", "finding", "left", "right",
+    "date", "ward", "clinic", "previous", "film", "referral", "history", "question", "signed",
+)  # fmt: skip
 
 
-def photographed_page(body: Body, rows: int, columns: int, generator: np.random.Generator) -> Grid:
+def photographed_page(_: Body, rows: int, columns: int, generator: np.random.Generator) -> Grid:
     """A request form or report photographed on a desk, (rows, columns) float32 in [0, 1]."""
     page = Image.new("L", (columns, rows), int(generator.integers(20, 90)))
     drawn = ImageDraw.Draw(page)
@@ -145,7 +149,7 @@ def photographed_page(body: Body, rows: int, columns: int, generator: np.random.
     ).astype(np.float32)
 
 
-def blank_exposure(body: Body, rows: int, columns: int, generator: np.random.Generator) -> Grid:
+def blank_exposure(_: Body, rows: int, columns: int, generator: np.random.Generator) -> Grid:
     """An exposure of nothing: heel effect, plate shading, perhaps a step wedge or a calibration line."""
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     image = (

@@ -81,7 +81,9 @@ def right_tag(label: str) -> str:
 
 
 def plan_export(*, num_radiographs: int, seed: int) -> list[PlannedRadiograph]:
-    """Plans an export: labels by `SHARES`, examinations of one to three views, patients of one to six radiographs at one site each.
+    """Plans an export: labels by `SHARES`, examinations of one to three views, patients of one to six radiographs.
+
+    A patient belongs to one site.
 
     Raises:
         ValueError: If num_radiographs is not positive.
@@ -126,7 +128,7 @@ def plan_export(*, num_radiographs: int, seed: int) -> list[PlannedRadiograph]:
                         implant=implant,
                         cast=cast,
                         tag=_tag(label, bad_share, generator),
-                    )  # fmt: skip
+                    )
                 )
             given[names.index(site)] += len(variants)
             count += len(variants)
@@ -140,13 +142,8 @@ def _examinations(num_radiographs: int, generator: np.random.Generator) -> list[
     expected = np.array(list(SHARES.values())) / sum(SHARES.values()) * num_radiographs
     quotas = np.floor(expected).astype(int)
     rest = expected - quotas
-    chosen = (
-        generator.choice(len(labels), size=num_radiographs - int(quotas.sum()), replace=False, p=rest / rest.sum())
-        if rest.sum() > 1e-9
-        else []
-    )
-    for i in chosen:
-        quotas[i] += 1
+    if (missing := num_radiographs - int(quotas.sum())) > 0:
+        quotas[generator.choice(len(labels), size=missing, replace=False, p=rest / rest.sum())] += 1
     examinations: list[tuple[str, list[int]]] = []
     for label, quota in zip(labels, quotas, strict=True):
         variants = variants_of(label)
@@ -168,7 +165,7 @@ def _examinations(num_radiographs: int, generator: np.random.Generator) -> list[
 
 
 def _bad_share_of_the_rest() -> float:
-    """Share of bad tags among what has a right one, so that all bad ones (every tag of a page or a blank is) come to the total."""
+    """Share of bad tags among what has a right one; with pages and blanks, all bad, it makes the total."""
     hopeless = sum(share for label, share in SHARES.items() if not right_tag(label)) / sum(SHARES.values())
     return (SHARE_OF_BAD_TAGS - hopeless) / (1 - hopeless)
 
@@ -202,6 +199,8 @@ def plan_one(*, label: str, view: str | None, seed: int, site: str | None) -> Pl
     variant = views.index(view) if view is not None else int(generator.integers(len(views)))
     laterality = ("L" if generator.random() < 0.5 else "R") if label in PAIRED_KINDS else ""
     return PlannedRadiograph(
-        seed=seed, index=0, label=label, view=views[variant], variant=variant, laterality=laterality, patient=f"PHANTOM-{seed % 10**6:06d}",
-        patient_seed=seed, site=site or list(SITES)[int(generator.integers(len(SITES)))], study=0, instance=1, implant=False, cast=False, tag=right_tag(label),
+        seed=seed, index=0, label=label, view=views[variant], variant=variant, laterality=laterality,
+            patient=f"PHANTOM-{seed % 10**6:06d}",
+        patient_seed=seed, site=site or list(SITES)[int(generator.integers(len(SITES)))], study=0, instance=1,
+            implant=False, cast=False, tag=right_tag(label),
     )  # fmt: skip

@@ -1,11 +1,12 @@
 """From solids to detector signal: path lengths, Beer-Lambert, scatter and noise.
 
-A body is a list of `Part`s. Along a ray the chords of a part's solids are united (its pieces overlap at their joins and must not count
-twice), different parts add: bones carry the attenuation they have in excess of the soft tissue they lie in, gas a negative one.
+A body is a list of `Part`s. Along a ray the chords of a part's solids are united (its pieces overlap at their joins and
+must not count twice), different parts add: bones carry the attenuation they have in excess of the soft tissue they lie
+in, gas a negative one.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,6 +24,10 @@ STEEL = 0.30
 PLASTER = 0.022
 
 
+Window = tuple[slice, slice]
+"""Rows and columns of the detector."""
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """Solids of one material, with a shell of another where `cortex` is positive."""
@@ -37,10 +42,12 @@ class Part:
     """Thickness of the shell in mm; 0 means solid."""
     textured: bool = False
     """Whether the inside carries the trabecular texture."""
+    shaft_radius: float | None = None
+    """Radius in mm above which the shell thins out; None keeps it even."""
 
     def moved(self, frame: Frame) -> "Part":
         """This part in the outer coordinates of `frame`."""
-        return Part(self.name, moved(self.solids, frame), self.attenuation, self.inner, self.cortex, self.textured)
+        return replace(self, solids=moved(self.solids, frame))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +94,18 @@ class Camera:
         return Camera(Frame(matrix, -matrix @ at.point(center)), size[0], size[1], spacing)
 
 
-def path_length(solids: Sequence[Solid], camera: Camera) -> tuple[tuple[slice, slice], Grid] | None:
+def path_length(solids: Sequence[Solid], camera: Camera) -> tuple[Window, Grid, Grid] | None:
     """Length of every ray inside a union of solids that are given in view coordinates.
 
-    Exact for one or two convex solids and for chains crossed sideways; else the smaller of the chords' sum and their overall depth.
+    The smaller of the chords' sum and their overall depth: exact for one or two convex solids and for chains crossed
+    sideways, never less than the union.
 
     Returns:
-        The window (rows, columns) of the detector that the solids shade and a float32 array of millimetres of that shape, or None.
+        The window of the detector that the solids shade, the millimetres inside, and the depth where the ray enters, or
+        None.
     """
     half_width, half_height = camera.columns / 2 - 0.5, camera.rows / 2 - 0.5
-    windows = []
+    shadows = []
     for solid in solids:
         left, bottom, right, top = solid.bounds()
         first_row = max(int(np.floor(half_height - top / camera.spacing)), 0)
@@ -104,16 +113,16 @@ def path_length(solids: Sequence[Solid], camera: Camera) -> tuple[tuple[slice, s
         first_column = max(int(np.floor(half_width + left / camera.spacing)), 0)
         last_column = min(int(np.ceil(half_width + right / camera.spacing)) + 1, camera.columns)
         if first_row < last_row and first_column < last_column:
-            windows.append((solid, first_row, last_row, first_column, last_column))
-    if not windows:
+            shadows.append((solid, first_row, last_row, first_column, last_column))
+    if not shadows:
         return None
-    top_row, left_column = min(w[1] for w in windows), min(w[3] for w in windows)
-    shape = max(w[2] for w in windows) - top_row, max(w[4] for w in windows) - left_column
+    top_row, left_column = min(s[1] for s in shadows), min(s[3] for s in shadows)
+    shape = max(s[2] for s in shadows) - top_row, max(s[4] for s in shadows) - left_column
     total = np.zeros(shape, np.float32)
     nearest, farthest = np.full(shape, FAR), np.full(shape, -FAR)
     u_all = ((np.arange(camera.columns) - half_width) * camera.spacing).astype(np.float32)[None, :]
     v_all = ((half_height - np.arange(camera.rows)) * camera.spacing).astype(np.float32)[:, None]
-    for solid, first_row, last_row, first_column, last_column in windows:
+    for solid, first_row, last_row, first_column, last_column in shadows:
         near, far = solid.interval(u_all[:, first_column:last_column], v_all[first_row:last_row])
         window = (
             slice(first_row - top_row, last_row - top_row),
@@ -124,13 +133,34 @@ def path_length(solids: Sequence[Solid], camera: Camera) -> tuple[tuple[slice, s
         nearest[window] = np.where(hit, np.minimum(nearest[window], near), nearest[window])
         farthest[window] = np.where(hit, np.maximum(farthest[window], far), farthest[window])
     length = np.minimum(total, np.maximum(farthest - nearest, 0))
-    return (slice(top_row, top_row + shape[0]), slice(left_column, left_column + shape[1])), length
+    return (slice(top_row, top_row + shape[0]), slice(left_column, left_column + shape[1])), length, nearest
+
+
+def united_length(parts: Sequence[Part], camera: Camera) -> Grid:
+    """Length of every ray inside a union of parts, (rows, columns) float32 in mm: limbs may meet or overlap."""
+    found = [shade for part in parts if (shade := path_length(moved(part.solids, camera.frame), camera)) is not None]
+    if not found:
+        return np.zeros((camera.rows, camera.columns), np.float32)
+    nears = np.full((len(found), camera.rows, camera.columns), FAR)
+    fars = np.full_like(nears, -FAR)
+    for i, (window, length, nearest) in enumerate(found):
+        nears[i][window] = nearest
+        fars[i][window] = np.where(length > 0, nearest + length, -FAR)
+    if len(found) > 1:
+        order = np.argsort(nears, axis=0)
+        nears, fars = np.take_along_axis(nears, order, axis=0), np.take_along_axis(fars, order, axis=0)
+    total = np.zeros((camera.rows, camera.columns), np.float32)
+    reached = np.full_like(total, -FAR)
+    for near, far in zip(nears, fars, strict=True):
+        total += np.maximum(far - np.maximum(near, reached), 0)
+        reached = np.maximum(reached, far)
+    return total
 
 
 def attenuation(parts: Sequence[Part], camera: Camera, texture: Grid | None = None) -> Grid:
     """The line integral of the attenuation coefficient along every ray.
 
-    Parts named "soft tissue" are one part: thigh and trunk overlap at the hip and must not count twice.
+    Parts named "soft tissue" are united: thigh and trunk overlap at the hip and must not count twice.
 
     Args:
         parts: The body in its own coordinates.
@@ -140,26 +170,25 @@ def attenuation(parts: Sequence[Part], camera: Camera, texture: Grid | None = No
     Returns:
         (rows, columns) float32, dimensionless, not negative.
     """
-    total = np.zeros((camera.rows, camera.columns), np.float32)
-    flesh = tuple(solid for part in parts if part.name == "soft tissue" for solid in part.solids)
-    others = [part for part in parts if part.name != "soft tissue"]
-    for part in [Part("soft tissue", flesh, SOFT_TISSUE), *others]:
+    total = np.float32(SOFT_TISSUE) * united_length([part for part in parts if part.name == "soft tissue"], camera)
+    for part in parts:
+        if part.name == "soft tissue":
+            continue
         solids = moved(part.solids, camera.frame)
         outer = path_length(solids, camera)
         if outer is None:
             continue
-        window, length = outer
-        if part.cortex <= 0:
-            total[window] += np.float32(part.attenuation) * length
-            continue
+        window, length, _ = outer
         total[window] += np.float32(part.attenuation) * length
-        core = path_length([solid.shrunk(part.cortex) for solid in solids], camera)
+        if part.cortex <= 0:
+            continue
+        core = path_length([solid.shrunk(part.cortex, part.shaft_radius) for solid in solids], camera)
         if core is None:
             continue
-        window, length = core
+        window, length, _ = core
         inside = np.float32(part.inner) * (texture[window] if part.textured and texture is not None else np.float32(1))
         total[window] += (inside - np.float32(part.attenuation)) * length
-    return np.maximum(total, 0)
+    return np.asarray(np.maximum(total, 0), dtype=np.float32)
 
 
 def blur(image: Grid, sigma: float) -> Grid:
@@ -200,8 +229,8 @@ def expose(
         integral: (H, W) line integrals of the attenuation.
         aperture: (H, W) in [0, 1], the open share of the collimator.
         photons: Quanta per pixel that reach the detector under the mean of the field.
-        scatter: Scattered share of the signal behind the patient (Bushberg et al., The Essential Physics of Medical Imaging, 9.4: up to
-            0.8 in the trunk without a grid, below 0.3 in a hand).
+        scatter: Scattered share of the signal: up to 0.8 behind a trunk without a grid, below 0.3 behind a hand
+            (Bushberg et al., The Essential Physics of Medical Imaging).
         spacing: Millimetres per pixel.
         generator: Source of the noise.
 
@@ -214,4 +243,4 @@ def expose(
     level = float(np.median(signal[aperture > 0.5])) if bool((aperture > 0.5).any()) else 1.0
     quanta = signal * np.float32(photons / level)
     noise = generator.standard_normal(signal.shape, dtype=np.float32) * np.sqrt(quanta + 1)
-    return np.maximum(quanta + noise, 1) * np.float32(level / photons)
+    return np.asarray(np.maximum(quanta + noise, 1) * np.float32(level / photons), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Five simulated sites: what each does with the detector's signal before it is archived, and how it marks, borders and stores it.
+"""Five simulated sites: how each processes the detector's signal, and how it marks, borders and stores the picture.
 
 Westhaven is the external one: it shares no vendor, polarity, depth or transfer syntax habit with the other four.
 """
@@ -34,7 +34,7 @@ class Site:
     transfer_syntaxes: tuple[str, ...]
     """pydicom.uid names."""
     windowed: float
-    """Share with Window Center and Width."""
+    """Share with Window Center and Width, which a DX image must have (PS3.3 C.11.2)."""
     gamma: float
     """Above 1: dark mid-tones."""
     sigmoid: float
@@ -70,16 +70,23 @@ class Site:
 SITES: Mapping[str, Site] = {
     site.name: site
     for site in (
-        Site("Northfield", 0.30, "Aster Imaging", ("DR-500", "DR-700"), ("NFXR1", "NFXR2", "NFXR3"), "DX", 12, 16, 0.0, ("ExplicitVRLittleEndian", "JPEGLosslessSV1"),
-             0.95, 1.0, 3.5, 0.45, 0.55, 3.0, 5000, 0.5, 0.45, "black", 0.0, 0.85, "lead", 0.03, 0.10, 0.04, (1.0, 1.12)),
-        Site("Eastbrook", 0.25, "Borealis Medical", ("Plate Reader 12",), ("EBCR01", "EBCR02"), "CR", 10, 16, 0.6, ("ImplicitVRLittleEndian", "RLELossless"),
-             0.8, 1.25, 0.0, 0.25, 0.2, 2.0, 1400, 0.8, 0.75, "signal", 0.1, 0.7, "lead", 0.10, 0.07, 0.10, (1.05, 1.35)),
-        Site("Southgate", 0.17, "Corvid Health", ("Panel S", "Panel S2"), ("SGDX1", "SGDX2"), "DX", 14, 16, 0.15, ("JPEG2000Lossless", "ExplicitVRLittleEndian"),
-             0.9, 0.85, 2.0, 0.7, 0.9, 1.5, 8000, 0.0, 0.3, "black", 0.0, 0.9, "text", 0.25, 0.16, 0.03, (1.0, 1.06)),
-        Site("Oldminster", 0.13, "Dunlin X-Ray", ("FilmScan 8",), ("OMFD",), "CR", 8, 8, 0.0, ("ExplicitVRLittleEndian", "JPEGLosslessSV1", "RLELossless"),
+        Site("Northfield", 0.30, "Aster Imaging", ("DR-500", "DR-700"), ("NFXR1", "NFXR2", "NFXR3"), "DX", 12, 16,
+            0.0, ("ExplicitVRLittleEndian", "JPEGLosslessSV1"),
+             1.0, 1.0, 3.5, 0.45, 0.55, 3.0, 5000, 0.5, 0.45, "black", 0.0, 0.85, "lead", 0.03, 0.10, 0.04, (1.0,
+                 1.12)),
+        Site("Eastbrook", 0.25, "Borealis Medical", ("Plate Reader 12",), ("EBCR01", "EBCR02"), "CR", 10, 16, 0.6,
+            ("ImplicitVRLittleEndian", "RLELossless"),
+             0.8, 1.25, 0.0, 0.25, 0.2, 2.0, 1400, 0.8, 0.75, "signal", 0.1, 0.7, "lead", 0.10, 0.07, 0.10, (1.05,
+                 1.35)),
+        Site("Southgate", 0.17, "Corvid Health", ("Panel S", "Panel S2"), ("SGDX1", "SGDX2"), "DX", 14, 16, 0.15,
+            ("JPEG2000Lossless", "ExplicitVRLittleEndian"),
+             1.0, 0.85, 2.0, 0.7, 0.9, 1.5, 8000, 0.0, 0.3, "black", 0.0, 0.9, "text", 0.25, 0.16, 0.03, (1.0, 1.06)),
+        Site("Oldminster", 0.13, "Dunlin X-Ray", ("FilmScan 8",), ("OMFD",), "CR", 8, 8, 0.0,
+            ("ExplicitVRLittleEndian", "JPEGLosslessSV1", "RLELossless"),
              0.1, 1.1, 3.5, 0.15, 0.0, 2.0, 900, 1.1, 0.8, "white", 0.55, 0.75, "box", 0.7, 0.05, 0.07, (1.02, 1.3)),
-        Site(EXTERNAL_SITE, 0.15, "Egret Radiography", ("Vantage W",), ("WHX-A", "WHX-B"), "DX", 16, 16, 1.0, ("JPEG2000Lossless", "RLELossless"),
-             0.5, 0.7, 1.0, 0.6, 1.4, 5.0, 2600, 0.3, 0.6, "black", 0.05, 0.8, "box", 0.35, 0.13, 0.06, (1.0, 1.25)),
+        Site(EXTERNAL_SITE, 0.15, "Egret Radiography", ("Vantage W",), ("WHX-A", "WHX-B"), "DX", 16, 16, 1.0,
+            ("JPEG2000Lossless", "RLELossless"),
+             1.0, 0.7, 1.0, 0.6, 1.4, 5.0, 2600, 0.3, 0.6, "black", 0.05, 0.8, "box", 0.35, 0.13, 0.06, (1.0, 1.25)),
     )
 }  # fmt: skip
 """Site name -> habits; the shares of images sum to 1."""
@@ -113,17 +120,20 @@ def aperture_of(site: Site, shape: tuple[int, int], field: tuple[float, float], 
     u = np.arange(columns, dtype=np.float32)[None, :] - columns / 2 + float(generator.normal(0, 0.012)) * columns
     x, y = u * np.cos(angle) + v * np.sin(angle), v * np.cos(angle) - u * np.sin(angle)
     reach = np.minimum(field[1] * columns / 2 - np.abs(x), field[0] * rows / 2 - np.abs(y))
-    return np.clip(reach / (1.2 + 0.6 * site.blur) + 0.5, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(reach / (1.2 + 0.6 * site.blur) + 0.5, 0, 1), dtype=np.float32)
 
 
-def present(site: Site, signal: Grid, aperture: Grid, generator: np.random.Generator) -> Presentation:
-    """From the detector's signal to the picture the site shows: log, equalisation, edges, characteristic curve, shutter.
+def present(
+    site: Site, signal: Grid, aperture: Grid, generator: np.random.Generator, *, uneven: bool = False
+) -> Presentation:
+    """From the detector's signal to the picture a site shows: log, equalisation, edges, characteristic curve, shutter.
 
     Args:
         site: Whose processing.
         signal: (H, W) float32, positive.
         aperture: (H, W) float32 in [0, 1].
         generator: Source of the differences between exposures at one site.
+        uneven: Whether even a site without such processing evens the density out (by a wedge filter).
     """
     unit = max(signal.shape) / 320
     density = blur(-np.log(signal), site.blur * unit) if site.blur else -np.log(signal)
@@ -131,7 +141,7 @@ def present(site: Site, signal: Grid, aperture: Grid, generator: np.random.Gener
     inside = density[open_field] if bool(open_field.any()) else density.ravel()
     floor, ceiling = float(np.percentile(inside, 0.5)), float(np.percentile(inside, 99.7))
     density = np.clip(density, floor - 0.3, ceiling + 0.6)
-    equalised = float(np.clip(site.equalised * generator.normal(1, 0.15), 0, 0.9))
+    equalised = float(np.clip(max(site.equalised, 0.55 * uneven) * generator.normal(1, 0.15), 0, 0.9))
     if equalised:
         density = density - np.float32(equalised) * (blur(density, 22 * unit) - np.float32(inside.mean()))
     if site.edge:

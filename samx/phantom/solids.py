@@ -1,8 +1,8 @@
 """Convex solids whose chord along a parallel ray has a closed form, and the frames that pose them.
 
-Everything in the phantom - bones, marrow, muscle, gas, screws - is a list of these solids. A solid answers one question: where does the ray
-through detector position (u, v) enter and leave it? Lengths are millimetres; a solid is stored in the coordinates of whoever built it and
-is moved by a `Frame`.
+Everything in the phantom - bones, marrow, muscle, gas, screws - is a list of these solids. A solid answers one
+question: where does the ray through detector position (u, v) enter and leave it? Lengths are millimetres; a solid is
+stored in the coordinates of whoever built it and is moved by a `Frame`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 """(3,) float64, millimetres."""
+Point = Sequence[float] | Vector
 Grid = NDArray[np.float32]
 """(H, W) float32."""
 
@@ -20,7 +21,7 @@ FAR = np.float32(1e6)
 """Depth in millimetres that stands for infinity: a ray that misses a solid has an empty interval there."""
 
 
-def vector(values: Iterable[float]) -> Vector:
+def vector(values: Iterable[float] | Vector) -> Vector:
     """A (3,) float64 array."""
     return np.asarray(tuple(values), dtype=np.float64)
 
@@ -43,7 +44,7 @@ class Frame:
     origin: Vector
 
     @staticmethod
-    def at(origin: Iterable[float] = (0.0, 0.0, 0.0), *turns: tuple[str, float]) -> "Frame":
+    def at(origin: Iterable[float] | Vector = (0.0, 0.0, 0.0), *turns: tuple[str, float]) -> "Frame":
         """The frame with this origin after the given (axis, degrees) turns, the last one applied first."""
         matrix = np.eye(3)
         for axis, degrees in turns:
@@ -54,7 +55,7 @@ class Frame:
         """The frame that applies `inner` first and this one after it."""
         return Frame(self.matrix @ inner.matrix, self.matrix @ inner.origin + self.origin)
 
-    def point(self, point: Iterable[float]) -> Vector:
+    def point(self, point: Iterable[float] | Vector) -> Vector:
         """A point of the inner coordinates in the outer ones."""
         return self.matrix @ vector(point) + self.origin
 
@@ -81,10 +82,17 @@ class Cone:
             self.end_radius,
         )
 
-    def shrunk(self, millimetres: float) -> "Cone":
-        """This solid with its surface moved inwards, never by more than 70 % of a radius."""
-        start, end = self.start_radius, self.end_radius
-        return Cone(self.start, self.end, max(start - millimetres, 0.3 * start), max(end - millimetres, 0.3 * end))
+    def shrunk(self, millimetres: float, shaft_radius: float | None = None) -> "Cone":
+        """This solid with its surface moved inwards, never by more than 70 % of a radius.
+
+        Cortex is thin where a bone is wide: with `shaft_radius` the full thickness holds at that radius and falls off
+        above it.
+        """
+        radii = []
+        for radius in (self.start_radius, self.end_radius):
+            share = 1.0 if shaft_radius is None else min(1.0, (shaft_radius / max(radius, 0.1)) ** 1.6)
+            radii.append(max(radius - max(millimetres * share, min(millimetres, 0.5)), 0.3 * radius))
+        return Cone(self.start, self.end, *radii)
 
     def bounds(self) -> tuple[float, float, float, float]:
         """(u_min, v_min, u_max, v_max) of its shadow."""
@@ -99,9 +107,9 @@ class Cone:
     def interval(self, u: Grid, v: Grid) -> tuple[Grid, Grid]:
         """Depths at which the rays through (u, v) enter and leave; entry > exit where a ray misses.
 
-        The hull is the union of the balls at p(t) = start + t * axis with radius r(t), 0 <= t <= 1. With q(t) = r(t)^2 - |(u, v) - p(t)|^2
-        the far surface is the maximum over t of z(t) + sqrt(q(t)), which is concave in t where the discriminant of q is positive; the
-        stationary point is the root of a quadratic, clamped to [0, 1].
+        The hull is the union of the balls at p(t) = start + t * axis with radius r(t), 0 <= t <= 1. With q(t) = r(t)^2
+        - |(u, v) - p(t)|^2 the far surface is the maximum over t of z(t) + sqrt(q(t)), which is concave in t where the
+        discriminant of q is positive; the stationary point is the root of a quadratic, clamped to [0, 1].
         """
         axis = self.end - self.start
         taper = self.end_radius - self.start_radius
@@ -142,8 +150,9 @@ class Cone:
 class Block:
     """An ellipsoid, elliptic cylinder or polyhedron: an optional quadric cut by half-spaces.
 
-    `quadric` holds the inverse semi-axis vectors as rows (a row of zeros makes a cylinder, None no quadric at all); `cuts` are the
-    half-spaces normal . (x - center) <= offset with unit normals; `extent` are vectors whose +- sums bound the solid.
+    `quadric` holds the inverse semi-axis vectors as rows (a row of zeros makes a cylinder, None no quadric at all);
+    `cuts` are the half-spaces normal . (x - center) <= offset with unit normals; `extent` are vectors whose +- sums
+    bound the solid.
     """
 
     center: Vector
@@ -161,16 +170,17 @@ class Block:
             self.extent @ matrix.T,
         )
 
-    def shrunk(self, millimetres: float) -> "Block":
-        """This solid with its surface moved inwards, never by more than 70 % of a semi-axis."""
+    def shrunk(self, millimetres: float, shaft_radius: float | None = None) -> "Block":
+        """This solid with its surface moved inwards: at most 30 % of a semi-axis, 1 mm with `shaft_radius`."""
+        millimetres = millimetres if shaft_radius is None else min(millimetres, 1.0)
         quadric = self.quadric
         if quadric is not None:
             rows = []
             for row in quadric:
                 inverse = float(np.linalg.norm(row))
-                rows.append(row if inverse == 0 else row / (inverse * max(1 / inverse - millimetres, 0.3 / inverse)))
+                rows.append(row if inverse == 0 else row / (inverse * max(1 / inverse - millimetres, 0.7 / inverse)))
             quadric = np.stack(rows)
-        cuts = tuple((normal, max(offset - millimetres, 0.3 * offset)) for normal, offset in self.cuts)
+        cuts = tuple((normal, max(offset - millimetres, 0.7 * offset)) for normal, offset in self.cuts)
         return Block(self.center, quadric, cuts, self.extent)
 
     def bounds(self) -> tuple[float, float, float, float]:
@@ -185,9 +195,8 @@ class Block:
     def interval(self, u: Grid, v: Grid) -> tuple[Grid, Grid]:
         """Depths at which the rays through (u, v) enter and leave; entry >= exit where a ray misses."""
         du, dv = u - np.float32(self.center[0]), v - np.float32(self.center[1])
-        near, far = np.full(du.shape if du.shape == dv.shape else np.broadcast_shapes(du.shape, dv.shape), -FAR), None
-        near = near.astype(np.float32)
-        far = -near
+        shape = np.broadcast_shapes(du.shape, dv.shape)
+        near, far = np.full(shape, -FAR), np.full(shape, FAR)
         if self.quadric is not None:
             # |quadric @ (du, dv, w)|^2 <= 1 is a w^2 + 2 b w + c <= 0.
             form = (self.quadric.T @ self.quadric).astype(np.float32)
@@ -214,12 +223,12 @@ class Block:
 Solid = Cone | Block
 
 
-def cone(start: Sequence[float], end: Sequence[float], start_radius: float, end_radius: float | None = None) -> Cone:
+def cone(start: Point, end: Point, start_radius: float, end_radius: float | None = None) -> Cone:
     """A tapered capsule between two points."""
     return Cone(vector(start), vector(end), start_radius, start_radius if end_radius is None else end_radius)
 
 
-def chain(points: Sequence[Sequence[float]], radii: Sequence[float] | float) -> list[Solid]:
+def chain(points: Sequence[Point], radii: Sequence[float] | float) -> list[Solid]:
     """Capsules along a polyline, with a radius at every point."""
     widths = [float(radii)] * len(points) if isinstance(radii, int | float) else list(radii)
     return [cone(points[i], points[i + 1], widths[i], widths[i + 1]) for i in range(len(points) - 1)]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from samx.phantom.body import Body, Region, bone, disc, knob, pebble, shaft
+from samx.phantom.body import Body, Region, bone, disc, knob, pebble, shaft, sheet
 from samx.phantom.projection import SOFT_TISSUE, Part
 from samx.phantom.solids import Frame, Solid, chain, cone, ellipsoid, moved, plate, vector
 
@@ -42,7 +42,7 @@ def hand(body: Body, *, spread: float = 0.0, flexion: Mapping[int, float] | floa
     girth = 0.5 + 0.5 * body.girth
     soft: list[Solid] = []
     for name, (center, axes, turn) in _CARPALS.items():
-        region.parts.append(pebble(body, name, center, axes, ("z", turn)))
+        region.parts.append(pebble(body, name, center, [1.07 * axis for axis in axes], ("z", turn)))
     region.frames["hand"] = Frame.at()
     for ray, (base, head, fan, lengths) in _RAYS.items():
         bend = flexion if isinstance(flexion, int | float) else flexion.get(ray, 8.0)
@@ -61,7 +61,7 @@ def hand(body: Body, *, spread: float = 0.0, flexion: Mapping[int, float] | floa
         soft.append(cone((base[0] * 1.1, base[1] - 4, -4), (head[0], head[1] + 6, -2), 13.5 * girth, 11.5 * girth))
         frame = Frame.at((head[0], head[1] + 1.2, head[2]), ("z", fan + spread * (ray - 3.2)), ("x", -0.6 * bend))
         region.frames[f"finger{ray}"] = frame
-        _phalanges(region, soft, body, ray, frame, lengths, bend, 1.0 if ray < 5 else 0.88)
+        _phalanges(region, soft, body, ray=ray, frame=frame, lengths=lengths, bend=bend, width=1.0 if ray < 5 else 0.88)
     bend = flexion if isinstance(flexion, int | float) else flexion.get(1, 8.0)
     frame = Frame.at((25, 29, -8), ("z", -thumb), ("x", -14), ("y", 55))
     region.frames["thumb"] = frame
@@ -76,7 +76,7 @@ def hand(body: Body, *, spread: float = 0.0, flexion: Mapping[int, float] | floa
     )
     region.parts.append(metacarpal.moved(frame))
     region.frames["finger1"] = frame.then(Frame.at((0, 46, 0), ("x", -bend), ("z", 12)))
-    _phalanges(region, soft, body, 1, region.frames["finger1"], (31, 0, 23), bend, 1.15)
+    _phalanges(region, soft, body, ray=1, frame=region.frames["finger1"], lengths=(31, 0, 23), bend=bend, width=1.15)
     soft.append(cone((14, 14, -8), frame.point((0, 44, 0)), 17 * girth, 11 * girth))
     soft.append(cone((16, 34, -5), frame.point((0, 30, -3)), 12 * girth, 12 * girth))
     soft.append(cone((-14, 12, -6), (-24, 66, -6), 13 * girth, 11 * girth))
@@ -121,19 +121,24 @@ def _phalanges(
 
 
 def forearm(body: Body, **pose: float) -> Region:
-    """Radius, ulna and the hand below them: origin at the elbow joint, y up, the wrist at (0, -250, 0), radius lateral."""
+    """Radius, ulna and hand: origin at the elbow joint, y up, the wrist at (0, -248, 0), the radius lateral."""
     region = Region()
-    wrist = Frame.at((0, -250, 0), ("x", 180), ("z", pose.pop("deviation", 0.0)), ("x", pose.pop("extension", 0.0)))
-    region.place(hand(body, **pose), wrist)  # type: ignore[arg-type]
+    wrist = Frame.at((0, -248, 0), ("x", 180), ("z", pose.pop("deviation", 0.0)), ("x", pose.pop("extension", 0.0)))
+    region.place(hand(body, **pose), wrist)
     cortex = 2.6
     radius = shaft(
-        body, "radius", (13, -7, 0), (6, -248, 0), [(0, 10.5), (0.05, 9), (0.1, 6.8), (0.18, 8.4), (0.28, 7), (0.6, 6.8), (0.85, 8), (0.93, 10.5), (1, 10)],
-        cortex=cortex, bow=(5, 0, 0),
-    )  # fmt: skip
+        body,
+        "radius",
+        (13, -7, 0),
+        (6, -248, 0),
+        [(0, 10.5), (0.05, 9), (0.1, 6.8), (0.18, 8.4), (0.28, 7), (0.6, 6.8), (0.85, 8), (0.93, 10.5), (1, 10)],
+        cortex=cortex,
+        bow=(5, 0, 0),
+    )
     flare = [
-        cone((8, -214, 0), (12, -238, 0), 7, 9.5),
-        cone((12, -238, 0), (14, -243, 0), 9.5, 6),
-        knob((1, -241, 0), 8.5),
+        cone((8, -200, 0), (0, -238, 0), 7, 8.5),
+        cone((9, -200, 0), (13, -236, 0), 7, 9),
+        cone((15, -236, 0), (19, -246, 0), 6, 3.5),
     ]
     region.parts.append(bone("radius", [*radius.solids, *([] if body.immature else flare)], cortex * body.cortex))
     ulna = shaft(
@@ -178,14 +183,21 @@ def arm(body: Body, *, elbow: float = 0.0, **pose: float) -> Region:
     joint = Frame.at((4, -305, 0), ("z", 9.0 * (1 - elbow / 120)), ("x", -elbow))
     region.place(forearm(body, **pose), joint)
     long = shaft(
-        body, "humerus", (6, 14, 0), (4, -297, 0),
-        [(0, 16), (0.1, 18), (0.2, 14), (0.32, 11.5), (0.6, 10.8), (0.82, 11.5), (0.92, 12), (1, 9)], cortex=3.6, plates="start",
-    )  # fmt: skip
+        body,
+        "humerus",
+        (6, 14, 0),
+        (4, -297, 0),
+        [(0, 16), (0.1, 18), (0.2, 14), (0.32, 11.5), (0.6, 10.8), (0.82, 11.5), (0.92, 12), (1, 9)],
+        cortex=3.6,
+        plates="start",
+    )
     solids = [
         *long.solids,
         knob((-3, 2, -2), 23.5),
         ellipsoid((17, 4, 2), (9, 13, 12)),
-        *plate([(-26, -284, -2), (-8, -255, 0), (12, -255, 0), (26, -283, 0), (22, -296, 0), (-22, -297, 0)], 10),
+        cone((0, -245, 0), (-24, -284, -2), 8.5, 6.5),
+        cone((8, -245, 0), (22, -284, 0), 8.5, 6.5),
+        ellipsoid((0, -270, 0), (21, 32, 7.5)),
         cone((-30, -284, -4), (-16, -290, 0), 6, 9),
         cone((25, -284, -2), (16, -292, 2), 6, 9),
         ellipsoid((13, -296, 4), (9, 9.5, 10.5)),
@@ -206,7 +218,7 @@ def arm(body: Body, *, elbow: float = 0.0, **pose: float) -> Region:
 
 
 def shoulder_girdle(body: Body, *, elevation: float = 0.0) -> Region:
-    """Scapula and clavicle with the humeral head at the origin: x lateral, y up, z to the front, the breastbone's end at (-150, 5, 45).
+    """Scapula and clavicle: origin in the humeral head, x lateral, y up, z to the front.
 
     `elevation` is how far the arm is raised, in degrees: the scapula follows by a third.
     """
@@ -220,7 +232,6 @@ def shoulder_girdle(body: Body, *, elevation: float = 0.0) -> Region:
     scapula = [
         disc(vector(glenoid), vector((0, 0, 0)), 18, 5, depth=13),
         ellipsoid((-33, 0, -7), (9, 17, 9)),
-        *blade,
         *chain([(-34, -20, -8), (-48, -70, -24), angle], [7, 5, 4.5]),
         *chain([angle, (-74, -118, -54), root, top, (-60, 33, -34)], [4, 3, 3, 3, 2.6]),
         *chain([root, (-60, 22, -62), (-14, 36, -50), tip], [3.5, 5, 6.5, 8]),
@@ -229,6 +240,7 @@ def shoulder_girdle(body: Body, *, elevation: float = 0.0) -> Region:
     region = Region()
     turn = Frame.at((-20, 0, -10), ("z", elevation / 3)).then(Frame.at((20, 0, 10)))
     region.parts.append(bone("scapula", moved(scapula, turn), thin))
+    region.parts.append(sheet("scapular blade", moved(blade, turn)))
     curve = [(-148, 2, 45), (-125, 10, 56), (-95, 19, 50), (-62, 30, 22), (-30, 39, -6), (0, 40, -14)]
     clavicle = chain(curve, [11, 7.5, 6, 5.5, 6, 8.5 * (1 + 0.1 * body.arthritis)])
     region.parts.append(bone("clavicle", clavicle, 1.9 * body.cortex))
