@@ -103,7 +103,7 @@ def bone(name: str, solids: Sequence[Solid], cortex: float, *, dense: float = 1.
 
 def sheet(name: str, solids: Sequence[Solid]) -> Part:
     """A flat bone too thin to have an inside worth showing: the blade of the scapula, the wing of the ilium."""
-    return Part(name, tuple(solids), 0.36 * CORTICAL_BONE)
+    return Part(name, tuple(solids), 0.4 * CORTICAL_BONE)
 
 
 def metal(name: str, solids: Sequence[Solid], *, steel: bool = False) -> Part:

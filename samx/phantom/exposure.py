@@ -7,9 +7,10 @@ import numpy as np
 from samx.phantom import hardware, not_musculoskeletal
 from samx.phantom.body import Body, random_body
 from samx.phantom.plan import PlannedRadiograph, protocols_for
+from samx.phantom.processing import Presentation, aperture_of, mark, present
 from samx.phantom.projection import Camera, attenuation, expose, noise_texture
 from samx.phantom.protocols import Protocol, build
-from samx.phantom.sites import SITES, Presentation, Site, aperture_of, mark, present
+from samx.phantom.sites import SITES, Site
 from samx.phantom.solids import Grid
 
 

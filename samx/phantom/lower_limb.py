@@ -152,6 +152,7 @@ def lower_leg(body: Body, *, ankle: float = 0.0, **pose: float) -> Region:
         cone((0, -260, -12), (0, -345, -6), 40 * g, 33 * g),
         cone((0, -345, -6), (0, -395, -4), 33 * g, 34 * (0.5 + 0.5 * g)),
         cone((0, -330, -26), (0, -420, -42), 11, 14),
+        cone((22, -290, -10), (25, -408, -9), 20 * g, 17),
         ellipsoid((0, -150, -42), (38 * g, 90, 34 * g)),
     )
     region.parts.append(Part("soft tissue", soft, SOFT_TISSUE))
@@ -183,8 +184,9 @@ def leg(body: Body, *, knee: float = 0.0, **pose: float) -> Region:
         cone((2, -1, 0), (40, -32, -2), 17, 18),
         cone((28, -22, 0), (46, -50, -2), 15, 15),
     ]
-    trochanters = [
-        ellipsoid((52, -10, -8), (12, 18, 14)),
+    trochanters: list[Solid] = [
+        ellipsoid((49, -14, -7), (14, 20, 15)),
+        cone((45, -14, -6), (45, -52, -4), 13, 16),
         knob((24, -62, -14), 9),
         cone((28, -54, -10), (36, -80, -4), 12, 12),
     ]

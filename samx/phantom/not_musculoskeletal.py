@@ -33,9 +33,9 @@ def dental_panoramic(body: Body, rows: int, columns: int, generator: np.random.G
     """A rolled-out jaw as density, (rows, columns) float32 in [0, 1]."""
     y, x = np.mgrid[0:rows, 0:columns].astype(np.float32)
     u, v = (x - columns / 2) / (columns / 2), (y - rows / 2) / (rows / 2)
-    smile = 0.16 * (1 - u * u) * float(generator.uniform(0.5, 1.3))
+    smile = 0.26 * (1 - u * u) * float(generator.uniform(0.5, 1.3))
     image = 0.30 + 0.1 * np.exp(-((u / 0.10) ** 2)) + 0.05 * noise_texture((rows, columns), columns / 14, generator)
-    lower = 0.42 + smile
+    lower = 0.34 + smile
     jaw = np.abs(v - lower) < 0.24
     ramus = (np.abs(np.abs(u) - 0.80 + 0.05 * v) < 0.10) & (v > -0.62) & (v < lower + 0.2)
     bone_texture = 1 + 0.25 * noise_texture((rows, columns), columns / 130, generator)
@@ -56,7 +56,7 @@ def dental_panoramic(body: Body, rows: int, columns: int, generator: np.random.G
                 if generator.random() < 0.05 + (0.25 if tooth == 7 else 0) + max(0, body.age - 55) / 220:
                     continue
                 tilt = 0.25 * center * side + float(generator.normal(0, 0.05))
-                crown = 0.16 * (1 - center * center) * float(smile.max() / 0.16) + arch * 0.10
+                crown = (1 - center * center) * float(smile.max()) + arch * 0.10
                 du, dv = u - side * center - tilt * (v - crown) * 0.25, (v - crown) * arch
                 root = np.clip(1 - np.maximum(dv, 0) / 0.42, 0, 1) ** 0.6
                 body_of_tooth = (np.abs(du) < wide / 2 * np.minimum(root, 1)) & (dv > -0.085) & (dv < 0.34)
