@@ -23,7 +23,7 @@ def export_phantom(
     """Writes synthetic radiographs and their truth; the same arguments give the same bytes, whatever `workers` is.
 
     Args:
-        folder: Where to; created where it is missing. Files of an earlier export of the same name are replaced.
+        folder: Where to; created where it is missing. The same export may be repeated there, another one not.
         num_radiographs: How many.
         seed: What patients, exposures and errors there are.
         size: Long side in pixels.
@@ -33,13 +33,17 @@ def export_phantom(
         The path of truth.csv, which is written last.
 
     Raises:
-        ValueError: If num_radiographs or size is not positive.
+        ValueError: If num_radiographs or size is too small, or the folder holds files of another export.
     """
     if size < 32:
         raise ValueError(f"size is {size}, allowed are 32 and more")
     planned = plan_export(num_radiographs=num_radiographs, seed=seed)
     target = folder / RADIOGRAPHS
     target.mkdir(parents=True, exist_ok=True)
+    names = {row.key for row in planned}
+    foreign = [path.name for path in target.iterdir() if path.name.removesuffix(".part") not in names]
+    if foreign:
+        raise ValueError(f"{target} holds {len(foreign)} files of another export, such as {min(foreign)}")
     write = partial(_write, folder=target, size=size)
     processes = min(workers if workers is not None else (os.cpu_count() or 1), len(planned))
     progress = tqdm(total=len(planned), unit="radiograph", smoothing=0.05)

@@ -113,8 +113,8 @@ def add_implant(region: Region, label: str, frame_name: str, generator: np.rando
 
 def _prosthesis(region: Region, label: str, draw: float) -> list[Solid]:
     """An artificial hip, knee or shoulder; empty for other labels and where a shaft is to be plated."""
-    if label in ("hip", "pelvis", "femur") and draw < 0.7:
-        return moved(_hip_prosthesis(), region.frames["hip right" if label == "pelvis" and draw < 0.35 else "hip"])
+    if label == "pelvis" or (label in ("hip", "femur") and draw < 0.7):
+        return moved(_hip_prosthesis(), region.frames["hip right" if label == "pelvis" and draw < 0.5 else "hip"])
     if label == "patella" or (label in ("knee", "long_leg") and draw < 0.75):
         femoral, tray = _knee_prosthesis()
         return [*moved(femoral, region.frames["hip"]), *moved(tray, region.frames["knee"])]

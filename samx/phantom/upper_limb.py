@@ -227,7 +227,7 @@ def shoulder_girdle(body: Body, *, elevation: float = 0.0) -> Region:
     angle, top, tip = (-62, -128, -48), (-98, 26, -52), (16, 34, -12)
     root = (-104, -8, -58)
     blade = plate(
-        [(-32, -22, -8), (-48, -70, -24), angle, (-74, -118, -54), root, top, (-60, 34, -34), (-38, 26, -12)], 4.0
+        [(-32, -22, -8), (-48, -70, -24), angle, (-74, -118, -54), root, top, (-60, 34, -34), (-38, 26, -12)], 6.0
     )
     scapula = [
         disc(vector(glenoid), vector((0, 0, 0)), 18, 5, depth=13),

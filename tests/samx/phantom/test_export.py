@@ -93,6 +93,14 @@ def test_uids_of_one_examination_agree_and_instances_differ(export):
     assert all(len(patients) == 1 for patients in patients_of_study.values())
 
 
+def test_a_folder_of_another_export_is_refused_and_the_same_one_repeated(tmp_path):
+    arguments = {"num_radiographs": 2, "size": 48, "workers": 1}
+    first = export_phantom(tmp_path, seed=1, **arguments).read_bytes()
+    assert export_phantom(tmp_path, seed=1, **arguments).read_bytes() == first
+    with pytest.raises(ValueError, match="holds 2 files of another export"):
+        export_phantom(tmp_path, seed=2, **arguments)
+
+
 def test_a_single_radiograph_repeats_by_seed():
     first, second, other = (phantom_radiograph(label="skull", seed=seed, size=64) for seed in (3, 3, 4))
     assert first == second != other
