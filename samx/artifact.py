@@ -14,7 +14,7 @@ import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import pydantic
 
@@ -38,6 +38,8 @@ MANIFEST_CHECKSUM: Final = "manifest.sha256"
 WEIGHTS: Final = "weights.safetensors"
 GOLDEN: Final = "golden.json"
 CURRENT: Final = "current.json"
+
+_FolderName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
 class _Frozen(pydantic.BaseModel):
@@ -102,13 +104,28 @@ class Manifest(_Frozen):
     """Content of manifest.json."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    name: str
-    version: str
+    name: _FolderName
+    version: _FolderName
     model: ModelSpec
     provenance: Provenance
     library_versions: Mapping[str, str]
     files: Mapping[str, str]
     """sha256 in hexadecimal of every other file of the artifact, by its name."""
+
+    @pydantic.field_validator("files")
+    @classmethod
+    def _holds_what_is_always_read(cls, files: Mapping[str, str]) -> Mapping[str, str]:
+        if missing := {WEIGHTS, GOLDEN} - files.keys():
+            raise ValueError(f"no {' and no '.join(sorted(missing))}")
+        return files
+
+
+class _Current(_Frozen):
+    """Content of current.json."""
+
+    version: _FolderName
+    previous: _FolderName | None = None
+    """The version that was current before; `roll_back` goes there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +149,7 @@ def write_artifact(
 
     Args:
         models: where models are kept.
-        name: of the model, the first folder below `models`.
+        name: of the model, the first folder below `models`: letters, digits and `._-`.
         version: the second folder.
         model: classes, architecture and thresholds.
         provenance: where the model comes from.
@@ -143,8 +160,8 @@ def write_artifact(
 
     Raises:
         VersionExists: the version is published already, or was begun with other content.
+        ValueError: name or version cannot be a folder's name, or a file that is always read is missing.
     """
-    assert WEIGHTS in files and GOLDEN in files, sorted(files)
     folder = models.child(f"{name}/{version}")
     if folder.exists(MANIFEST_CHECKSUM):
         raise VersionExists(f"version {version} of {name} is published in {models.url} already; choose another version")
@@ -158,13 +175,15 @@ def write_artifact(
     )
     for file, content in sorted(files.items()):
         _write_once(folder, file, content)
-    if folder.exists(MANIFEST):  # an interrupted publication: its time and place stay
-        begun = _parse_manifest(folder.read(MANIFEST), folder.url)
-        if _without_time_and_place(begun) != _without_time_and_place(manifest):
-            raise VersionExists(f"version {version} of {name} was begun in {models.url} with other content")
-        manifest = begun
     encoded = _encode(manifest)
-    _write_once(folder, MANIFEST, encoded)
+    try:
+        folder.write(MANIFEST, encoded, if_absent=True)
+    except PreconditionFailed as error:  # an interrupted or a simultaneous publication: its time and place stay
+        encoded = folder.read(MANIFEST)
+        begun = _parse_manifest(encoded, folder.url)
+        if _without_time_and_place(begun) != _without_time_and_place(manifest):
+            raise VersionExists(f"version {version} of {name} was begun in {models.url} with other content") from error
+        manifest = begun
     _write_once(folder, MANIFEST_CHECKSUM, _checksum_line(encoded))
     return manifest
 
@@ -176,7 +195,7 @@ def read_artifact(folder: Storage) -> Artifact:
         folder: of one version, `<models>/<name>/<version>`; see `resolve` for the current one of a model.
 
     Raises:
-        ArtifactError: there is no artifact here.
+        ArtifactError: nothing is published here: the manifest or its checksum, which is written last, is missing.
         ArtifactCorrupt: a file is missing or differs from its checksum.
         ArtifactIncompatible: schema or preprocessing version are not this code's.
     """
@@ -205,33 +224,34 @@ def set_current(models: Storage, *, name: str, version: str) -> None:
         ArtifactError: the version is not published.
         PreconditionFailed: somebody else changed the current version at the same time.
     """
-    if not models.exists(f"{name}/{version}/{MANIFEST_CHECKSUM}"):
-        raise ArtifactError(f"version {version} of {name} is not published in {models.url}")
-    key = f"{name}/{CURRENT}"
+    _require_published(models, name, version)
+    model = models.child(name)
     try:
-        encoded, etag = models.read_with_etag(key)
+        before, etag = _read_current(model)
     except ObjectNotFound:
-        models.write(key, _current(version, previous=None), if_absent=True)
+        model.write(CURRENT, _encode(_Current(version=version)), if_absent=True)
         return
-    before = json.loads(encoded)["version"]
-    if before != version:
-        models.write(key, _current(version, previous=before), if_match=etag)
+    if before.version != version:
+        model.write(CURRENT, _encode(_Current(version=version, previous=before.version)), if_match=etag)
 
 
 def roll_back(models: Storage, *, name: str) -> str:
-    """Serve the version that was current before; returns it.
+    """Serve the version that was current before; returns it. Doing so twice changes nothing.
 
     Raises:
         ArtifactError: there is no earlier version to go back to.
+        PreconditionFailed: somebody else changed the current version at the same time.
     """
+    model = models.child(name)
     try:
-        previous = json.loads(models.read(f"{name}/{CURRENT}"))["previous"]
+        before, etag = _read_current(model)
     except ObjectNotFound as error:
         raise ArtifactError(f"{name} has no current version in {models.url}") from error
-    if previous is None:
+    if before.previous is None:
         raise ArtifactError(f"{name} in {models.url} has had one version only; there is nothing to go back to")
-    set_current(models, name=name, version=previous)
-    return str(previous)
+    _require_published(models, name, before.previous)
+    model.write(CURRENT, _encode(_Current(version=before.previous, previous=before.version)), if_match=etag)
+    return before.previous
 
 
 def resolve(location: Storage) -> Storage:
@@ -239,16 +259,32 @@ def resolve(location: Storage) -> Storage:
 
     Raises:
         ArtifactError: neither an artifact nor a current.json is there.
+        ArtifactCorrupt: current.json names no version.
     """
     if location.exists(MANIFEST):
         return location
     try:
-        current = json.loads(location.read(CURRENT))
+        current, _ = _read_current(location)
     except ObjectNotFound as error:
         raise ArtifactError(
             f"no artifact in {location.url}: expected {MANIFEST} (one version) or {CURRENT} (a model with versions)"
         ) from error
-    return location.child(str(current["version"]))
+    return location.child(current.version)
+
+
+def _require_published(models: Storage, name: str, version: str) -> None:
+    if not models.exists(f"{name}/{version}/{MANIFEST_CHECKSUM}"):
+        raise ArtifactError(f"version {version} of {name} is not published in {models.url}")
+
+
+def _read_current(model: Storage) -> tuple[_Current, str]:
+    encoded, etag = model.read_with_etag(CURRENT)
+    try:
+        return _Current.model_validate_json(encoded), etag
+    except pydantic.ValidationError as error:
+        raise ArtifactCorrupt(
+            f"{CURRENT} in {model.url} names no version; delete it and set the current one"
+        ) from error
 
 
 def _write_once(folder: Storage, file: str, content: bytes) -> None:
@@ -264,14 +300,10 @@ def _write_once(folder: Storage, file: str, content: bytes) -> None:
 def _parse_manifest(encoded: bytes, url: str) -> Manifest:
     try:
         raw = json.loads(encoded)
-        found = raw["schema_version"], raw["model"]["preprocessing"]["version"]
+        _require_version("schema", raw["schema_version"], SCHEMA_VERSION, url)
+        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], PREPROCESSING_VERSION, url)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{MANIFEST} in {url} is not a manifest") from error
-    if found != (SCHEMA_VERSION, PREPROCESSING_VERSION):
-        raise ArtifactIncompatible(
-            f"the artifact in {url} has schema version {found[0]} and preprocessing version {found[1]}; this code "
-            f"reads {SCHEMA_VERSION} and {PREPROCESSING_VERSION}: train again, or use the release it came from"
-        )
     try:
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as error:
@@ -280,18 +312,22 @@ def _parse_manifest(encoded: bytes, url: str) -> Manifest:
         ) from error
 
 
+def _require_version(what: str, found: object, readable: int, url: str) -> None:
+    if found != readable:
+        raise ArtifactIncompatible(
+            f"the artifact in {url} has {what} version {found}; this code reads {readable}: train again, or use the "
+            "release it came from"
+        )
+
+
 def _without_time_and_place(manifest: Manifest) -> Manifest:
     provenance = manifest.provenance.model_copy(update={"created_at": "", "source": ""})
     return manifest.model_copy(update={"provenance": provenance})
 
 
-def _encode(manifest: Manifest) -> bytes:
-    return (manifest.model_dump_json(indent=2) + "\n").encode()
+def _encode(content: _Frozen) -> bytes:
+    return (content.model_dump_json(indent=2) + "\n").encode()
 
 
 def _checksum_line(encoded: bytes) -> bytes:
     return f"{hashlib.sha256(encoded).hexdigest()}  {MANIFEST}\n".encode()
-
-
-def _current(version: str, *, previous: str | None) -> bytes:
-    return (json.dumps({"version": version, "previous": previous}) + "\n").encode()
