@@ -1,0 +1,149 @@
+"""What the service answers, as it is documented in /openapi.json."""
+
+from typing import Any, Literal
+
+import pydantic
+from pydantic import Field
+
+
+class _Answer(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Problem(_Answer):
+    """An error as RFC 9457 describes it; media type application/problem+json."""
+
+    type: str = "about:blank"
+    """Always `about:blank`: `code` tells the kinds of problems apart."""
+    title: str = Field(examples=["Content Too Large"])
+    """The HTTP status in words."""
+    status: int = Field(ge=400, le=599, examples=[413])
+    """The HTTP status."""
+    detail: str = Field(examples=["The body has more than 67108864 bytes, which is the most that is taken."])
+    """What was found and what is allowed, for people. Holds nothing of the file but technical attributes."""
+    code: str = Field(examples=["body_too_large"])
+    """Stable reason for programs, in snake case."""
+
+
+class ConceptCode(_Answer):
+    """A coded concept as in DICOM PS3.3 section 8."""
+
+    value: str = Field(examples=["72696002"])
+    """Code Value (0008,0100)."""
+    scheme: Literal["SCT"] = "SCT"
+    """Coding Scheme Designator (0008,0102): SNOMED CT."""
+    meaning: str = Field(examples=["Knee"])
+    """Code Meaning (0008,0104)."""
+
+
+class ModelName(_Answer):
+    """Which model answered."""
+
+    name: str = Field(examples=["samx"])
+    version: str = Field(examples=["1.0.0"])
+
+
+class ModelClass(_Answer):
+    """A class that the model knows."""
+
+    label: str = Field(examples=["knee"])
+    """Name of the class in snake case."""
+    body_part_examined: str | None = Field(examples=["KNEE"])
+    """Defined Term for (0018,0015) from PS3.16 Annex L, where there is one."""
+    code: ConceptCode | None
+    """SNOMED CT code of the class, where there is one."""
+
+
+class RankedClass(ModelClass):
+    """A class with the probability that the radiograph shows it."""
+
+    probability: float = Field(ge=0, le=1, examples=[0.982])
+    """Calibrated: of all answers with probability 0.9, nine in ten are right."""
+
+
+class Tag(_Answer):
+    """What the file itself says it shows."""
+
+    body_part_examined: str | None = Field(examples=["KNEE"])
+    """Body Part Examined (0018,0015) of the file, if it is a term that is known; else null, and nothing is repeated."""
+    agrees: bool | None
+    """Whether it means the same as the most probable class; null where nothing can be said."""
+
+
+class RadiographFacts(_Answer):
+    """What was read."""
+
+    format: Literal["dicom", "png", "jpeg"]
+    rows: int = Field(ge=1)
+    """Rows of the file, before it was reduced."""
+    columns: int = Field(ge=1)
+    """Columns of the file, before it was reduced."""
+
+
+class HeatMap(_Answer):
+    """Grad-CAM of the most probable class."""
+
+    label: str = Field(examples=["knee"])
+    """The class whose evidence is shown."""
+    width: int
+    """Width of both images in pixels."""
+    height: int
+    """Height of both images in pixels."""
+    overlay_png_base64: str
+    """The preprocessed radiograph with the heat map over it, an RGB PNG in base64."""
+    image_png_base64: str
+    """The preprocessed radiograph alone, a grey PNG in base64, pixel on pixel under the overlay."""
+
+
+class Classification(_Answer):
+    """The answer for one radiograph."""
+
+    model: ModelName
+    decision: Literal["accept", "review", "out_of_scope"]
+    """accept: sure enough to sort by; review: a person should look; out_of_scope: not what the model sorts."""
+    classes: list[RankedClass]
+    """The `top_k` most probable classes, best first."""
+    out_of_scope_score: float
+    """Distance from what the model was trained on; compare it to the model's `out_of_scope_threshold` only."""
+    tag: Tag
+    radiograph: RadiographFacts
+    grad_cam: HeatMap | None
+    """Where the evidence lies, if `grad_cam` was asked for."""
+
+
+class ModelProvenance(_Answer):
+    """Where the model comes from; secrets of URLs and readers' names are left out."""
+
+    created_at: str
+    source: str
+    configuration_sha256: str
+    num_radiographs: int
+    num_clusters: int
+    num_decisions: int
+    num_readers: int
+    seed: int
+    initial_weights: str
+
+
+class ModelDescription(_Answer):
+    """The model that is served."""
+
+    name: str
+    version: str
+    classes: list[ModelClass]
+    """In the order of the model's output."""
+    backbone: str
+    preprocessing: dict[str, Any]
+    """How a radiograph becomes the network's input."""
+    temperature: float
+    """Logits are divided by it, so that probabilities are frequencies."""
+    review_threshold: float
+    """Answers of a lower probability have the decision `review`."""
+    out_of_scope_threshold: float
+    """Radiographs of a higher score have the decision `out_of_scope`."""
+    metrics: dict[str, Any] | None
+    """How well the model did on radiographs it had never seen: metrics.json of the artifact."""
+    provenance: ModelProvenance
+    library_versions: dict[str, str]
+    max_body_bytes: int
+    """Largest request body that this service takes."""

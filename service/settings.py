@@ -1,0 +1,79 @@
+"""Settings of the service; the only place where it reads the environment.
+
+What the model needs in order to be right (preprocessing, thresholds) is in the artifact, not here.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+import pydantic
+
+from samx.errors import WrongInput
+
+PREFIX = "SAMX_"
+"""A setting is read from the environment variable of this prefix and its name in capitals: SAMX_ARTIFACT."""
+
+BUNDLED_ARTIFACT = Path(__file__).resolve().parent.parent / "artifact"
+"""Where a bento carries its artifact: beside the package."""
+
+
+def _usable_cores() -> int:
+    """Cores this process may run on; fewer than the machine has where a cpuset limits it."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Settings(pydantic.BaseModel):
+    """Where the model is and how much the service takes on at a time."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    artifact: str = str(BUNDLED_ARTIFACT)
+    """Folder or s3:// URL of one version of a model, or of a model whose current version is meant."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs; `auto` is `cuda` where torch finds a GPU, else `cpu`."""
+    max_body_bytes: int = pydantic.Field(default=64 * 1024 * 1024, ge=1024)
+    """Largest request body. A radiograph of 5000 x 6000 pixels in 16 bit, uncompressed, has 60 MB."""
+    body_timeout_seconds: float = pydantic.Field(default=60.0, gt=0)
+    """How long a body may take to arrive; a slower client is told so (408) and makes room."""
+    threads: int = pydantic.Field(default_factory=lambda: min(_usable_cores(), 8), ge=1)
+    """Radiographs read and classified at the same time; the cores are divided among them."""
+    max_waiting: int = pydantic.Field(default=16, ge=0)
+    """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
+    retry_after_seconds: int = pydantic.Field(default=2, ge=1)
+    """After how long a refused client is asked to come back."""
+
+    @property
+    def torch_threads(self) -> int:
+        """Threads torch may use for one radiograph, so that all together do not exceed the cores."""
+        return max(1, _usable_cores() // self.threads)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read the settings from the environment; an empty value means the default.
+
+        Raises:
+            WrongInput: a value is not allowed; the message names every variable that must change.
+        """
+        given = {
+            name: os.environ[PREFIX + name.upper()]
+            for name in cls.model_fields
+            if os.environ.get(PREFIX + name.upper())
+        }
+        try:
+            return cls.model_validate(given)
+        except pydantic.ValidationError as error:
+            faults = [f"{PREFIX}{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors()]
+            raise WrongInput("; ".join(faults)) from error
+
+
+def server_environment(bentoml_home: str, **settings: object) -> dict[str, str]:
+    """The environment for a server process: this one's, these settings, and BentoML's usage reports off.
+
+    Args:
+        bentoml_home: folder for BentoML's files (metrics of the running server), unless BENTOML_HOME is set already.
+        settings: fields of `Settings` that differ from the environment.
+    """
+    given = {PREFIX + name.upper(): str(value) for name, value in settings.items()}
+    home = os.environ.get("BENTOML_HOME") or bentoml_home
+    return {**os.environ, **given, "BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": home}
