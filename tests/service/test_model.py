@@ -1,0 +1,51 @@
+import pytest
+
+from service.inference import Inference
+from service.model import tag_of, without_secrets
+
+
+@pytest.mark.parametrize(
+    ("value", "shown", "agrees"),
+    [
+        ("KNEE", "KNEE", True),
+        ("Knees rt", "Knees rt", True),
+        ("HAND", "HAND", False),
+        ("EXTREMITY", "EXTREMITY", True),  # a region: known, without an entity of its own
+        ("CHEST", "CHEST", False),
+        ("", None, None),
+        ("Wunibald", None, None),
+        ("KNEE Wunibald", None, None),
+        ("KNEE 田中", "KNEE", True),  # letters outside ASCII are not looked at, so they are not repeated
+        ("KNEE\n\x1b[2J", None, None),
+        ("KNEE\x07", "KNEE", True),
+    ],
+)
+def test_tag_is_repeated_only_if_every_word_is_known(value: str, shown: str | None, agrees: bool | None) -> None:
+    tag = tag_of("knee", value)
+    assert (tag.body_part_examined, tag.agrees) == (shown, agrees)
+
+
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("s3://bucket/run-1", "s3://bucket/run-1"),
+        ("https://reader:secret@host/run", "https://host/run"),
+        ("https://host/w.safetensors?X-Amz-Signature=abc sha256 12 MIT", "https://host/w.safetensors sha256 12 MIT"),
+        ("random", "random"),
+    ],
+)
+def test_secrets_of_urls_are_left_out(text: str, public: str) -> None:
+    assert without_secrets(text) == public
+
+
+def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:
+    description = loaded.model.description
+    assert (description.name, description.version) == ("small", "1.0.0")
+    assert [entry.label for entry in description.classes] == ["foot", "hand", "knee", "not_musculoskeletal"]
+    assert description.classes[2].code is not None
+    assert description.classes[2].code.model_dump() == {"value": "72696002", "scheme": "SCT", "meaning": "Knee"}
+    assert description.classes[3].code is None
+    assert description.classes[3].body_part_examined is None
+    assert description.metrics == {}
+    assert description.provenance.num_readers == 1
+    assert "simulated" not in description.model_dump_json()  # readers are people too
