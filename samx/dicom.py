@@ -4,6 +4,7 @@ pydicom splits the bytes into elements, of which only those that are used here a
 as what the standard says they are: a broken value is then an absent one, and none reaches a warning or a log.
 """
 
+import logging
 import math
 import re
 import threading
@@ -51,10 +52,15 @@ _LOCK = threading.RLock()
 
 @contextmanager
 def without_warnings() -> Iterator[None]:
-    """Keeps a library's warnings about a file from the log. For short calls: the filters are those of all threads."""
+    """Keeps what a library says about a file from warnings and log. For short calls: it goes for all threads."""
+    logger = logging.getLogger("pydicom")
     with _LOCK, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        disabled, logger.disabled = logger.disabled, True
+        try:
+            yield
+        finally:
+            logger.disabled = disabled
 
 
 class Elements:
@@ -62,18 +68,19 @@ class Elements:
 
     def __init__(self, dataset: pydicom.Dataset, encodings: Sequence[str], *, big_endian: bool = False) -> None:
         self._dataset = dataset
+        self._raw = {tag: dataset.get_item(tag) for tag in list(dataset.keys())}  # pydicom replaces them once parsed
         self._encodings = encodings
         self.big_endian = big_endian
         """Whether numbers are stored with their most significant byte first."""
 
     def raw(self, keyword: str) -> bytes:
         """Returns the bytes of a value; b"" where absent."""
-        element = self._dataset.get_item(keyword)
+        element = self._raw.get(Tag(keyword))
         return element.value if element is not None and isinstance(element.value, bytes) else b""
 
     def vr(self, keyword: str) -> str:
         """Returns the value representation as the file gives it; "" where it gives none."""
-        element = self._dataset.get_item(keyword)
+        element = self._raw.get(Tag(keyword))
         return str(element.VR or "") if element is not None else ""
 
     def text(self, keyword: str) -> str:

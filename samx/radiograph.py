@@ -257,8 +257,9 @@ def _read_picture(data: bytes, kind: Literal["png", "jpeg"], working_size: int, 
         raise UnsupportedRadiograph("multi_frame", f"the {kind.upper()} holds {num_frames} frames; allowed is 1")
     num_bits = 16 if image.mode.startswith("I") else 8 * len(image.getbands())
     limits.check_decoded(image.height, image.width, num_bits)
-    with dicom.without_warnings():
-        image = ImageOps.exif_transpose(image)
+    if kind == "jpeg":
+        with dicom.without_warnings():
+            image = ImageOps.exif_transpose(image)
     if image.mode == "CMYK":
         raise UnsupportedRadiograph("colour", f"the {kind.upper()} is {image.mode}; allowed is grey")
     if image.mode in ("P", "PA", "RGBA"):
