@@ -58,14 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m service", description=__doc__.split("\n", maxsplit=1)[0])
-    serve = parser.add_subparsers(dest="command", required=True).add_parser(
-        "serve",
-        help="serve a model: POST /classify, a page at /",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="serve a model: POST /classify, and a page at /")
+    serve.add_argument("--artifact", help="folder or s3:// URL of a model or of one version; default: SAMX_ARTIFACT")
+    serve.add_argument(
+        "--host", default="127.0.0.1", help="IP address to listen on, 0.0.0.0 for all; default: %(default)s"
     )
-    serve.add_argument("--artifact", help="folder or s3:// URL of a model or of one version (default: SAMX_ARTIFACT)")
-    serve.add_argument("--host", default="127.0.0.1", help="IP address to listen on; 0.0.0.0 for all of this machine")
-    serve.add_argument("--port", default=3000, type=int)
+    serve.add_argument("--port", default=3000, type=int, help="default: %(default)s")
     serve.add_argument("--example", type=Path, help="a radiograph to classify once the service is ready")
     return parser.parse_args(arguments)
 

@@ -22,6 +22,7 @@ app = create_app()
 def _set_up_log() -> None:
     """One line per entry, without BentoML's trace identifiers; libraries that quote what they read are silenced."""
     warnings.simplefilter("ignore")  # decoders warn with the values of attributes, which may be a patient's
+    logging.getLogger("bentoml").setLevel(logging.WARNING)
     for name in ("pydicom", "python_multipart"):
         logging.getLogger(name).disabled = True
     handler = logging.StreamHandler(sys.stdout)

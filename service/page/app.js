@@ -131,7 +131,7 @@ function showDecision(answer) {
   const name = inWords(best.label);
   const threshold = model ? ` (its threshold is ${percent(model.review_threshold)})` : "";
   const [title, text] = {
-    accept: [name, "Accept: the model is sure enough that nobody needs to look."],
+    accept: [name, "Accept: the model is sure enough to sort this by itself."],
     review: [
       `Review: perhaps ${name.toLowerCase()}`,
       `The model is not sure enough to sort this by itself${threshold}. A person should decide.`,
@@ -161,19 +161,21 @@ function classRow(entry) {
   return element("tr", {}, heading, value);
 }
 
-function showTag({ tag, radiograph }) {
+function showTag({ tag, radiograph, classes: [best], decision }) {
   const term = tag.body_part_examined;
+  const comparable = decision !== "out_of_scope" || best.label === "not_musculoskeletal";
+  const agrees = comparable ? tag.agrees : null;
   const unknown =
     radiograph.format === "dicom"
       ? "Body Part Examined in the file is empty or not a known term."
       : `A ${radiograph.format.toUpperCase()} file carries no DICOM tag to compare with.`;
   const text = {
     true: `The DICOM tag${term ? ` ${term}` : ""} agrees.`,
-    false: `The DICOM tag${term ? ` says ${term} and` : ""} does not agree.`,
-    null: term ? `The DICOM tag says ${term}, which cannot be compared.` : unknown,
-  }[tag.agrees];
-  byId("tag").dataset.agrees = String(tag.agrees);
-  byId("tag-icon").setAttribute("d", TAG_ICONS[tag.agrees]);
+    false: `The DICOM tag${term ? ` says ${term} and` : ""} does not agree: one of the two is wrong.`,
+    null: term ? `The DICOM tag says ${term}; there is nothing to compare it with.` : unknown,
+  }[agrees];
+  byId("tag").dataset.agrees = String(agrees);
+  byId("tag-icon").setAttribute("d", TAG_ICONS[agrees]);
   byId("tag-text").textContent = text;
 }
 
@@ -270,8 +272,10 @@ function showView(view) {
 for (const radio of document.querySelectorAll("input[name=view]")) {
   radio.addEventListener("change", () => showView(radio.value));
 }
-byId("strength").addEventListener("input", (event) => {
-  byId("overlay").style.opacity = String(event.target.value / 100);
-});
+function showStrength() {
+  byId("overlay").style.opacity = String(byId("strength").value / 100);
+}
+byId("strength").addEventListener("input", showStrength);
+showStrength();
 
 learnModel();

@@ -1,6 +1,8 @@
 import contextlib
 import json
 import logging
+import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -11,6 +13,7 @@ from samx.errors import ArtifactError
 from service.inference import Inference, require_artifact
 from service.problems import ProblemError
 from service.settings import Settings
+from service.upload import Parameters, Upload
 from tests.service.conftest import App, make_app
 from tests.small_artifact import synthetic_png
 
@@ -37,6 +40,39 @@ def test_places_are_bounded_and_given_back(loaded: Inference) -> None:
     assert int(refused.value.headers["Retry-After"]) >= 1
     with loaded.admitted():
         pass
+
+
+class Recorder:
+    """Stands in for a model and records how it is called."""
+
+    def __init__(self) -> None:
+        self.num_now = self.num_most = 0
+        self.threads: set[int] = set()
+        self._lock = threading.Lock()
+
+    def answer(self, _: Upload) -> bytes:
+        with self._lock:
+            self.num_now += 1
+            self.num_most = max(self.num_most, self.num_now)
+            self.threads.add(threading.get_ident())
+        time.sleep(0.05)
+        with self._lock:
+            self.num_now -= 1
+        return b"{}"
+
+
+def test_answers_are_made_in_worker_threads_and_as_many_as_set(loaded: Inference) -> None:
+    recorder = Recorder()
+    upload = Upload(PNG, Parameters())
+
+    async def ask_six_times() -> None:
+        async with anyio.create_task_group() as group:
+            for _ in range(6):
+                group.start_soon(loaded.answer, recorder, upload)
+
+    anyio.run(ask_six_times)
+    assert recorder.num_most == loaded.settings.threads == 2
+    assert threading.get_ident() not in recorder.threads
 
 
 def test_before_the_model_is_loaded_the_answer_is_503_with_retry_after(small_artifact: Path) -> None:

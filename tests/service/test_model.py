@@ -1,7 +1,14 @@
+from pathlib import Path
+from typing import NoReturn
+
 import pytest
 
+from samx.classifier import load_classifier
 from service.inference import Inference
-from service.model import tag_of, without_secrets
+from service.model import Model, tag_of, without_secrets
+from service.problems import ProblemError
+from service.upload import Parameters, Upload
+from tests.service.files import PATIENT
 
 
 @pytest.mark.parametrize(
@@ -36,6 +43,25 @@ def test_tag_is_repeated_only_if_every_word_is_known(value: str, shown: str | No
 )
 def test_secrets_of_urls_are_left_out(text: str, public: str) -> None:
     assert without_secrets(text) == public
+
+
+class FailingClassifier:
+    """A classifier whose reader meets bytes that nobody thought of."""
+
+    def read(self, data: bytes) -> NoReturn:
+        raise KeyError(data.decode())
+
+
+def test_unforeseen_failure_of_the_reader_is_422_and_logged_without_its_values(
+    small_artifact: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _, manifest = load_classifier(small_artifact)
+    model = Model(FailingClassifier(), manifest, metrics=None, max_body_bytes=1)  # type: ignore[arg-type]
+    with pytest.raises(ProblemError) as refused:
+        model.answer(Upload(PATIENT.encode(), Parameters()))
+    assert (refused.value.status, refused.value.code) == (422, "unreadable")
+    assert "builtins.KeyError at" in caplog.text
+    assert PATIENT not in caplog.text + refused.value.detail
 
 
 def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:

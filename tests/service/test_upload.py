@@ -1,6 +1,10 @@
+from collections.abc import AsyncIterator
+
+import anyio
 import pytest
 
-from tests.service.conftest import App
+from service.inference import Inference
+from tests.service.conftest import App, make_app
 from tests.small_artifact import synthetic_png
 
 PNG = synthetic_png(3)
@@ -128,12 +132,26 @@ def test_compressed_body_is_refused_rather_than_inflated(app: App) -> None:
 def test_body_over_the_limit_is_413_whether_announced_or_not(app: App, content_type: str) -> None:
     body = form(part("file", bytes(2_000_001), file_name="a.dcm"))
 
-    async def unannounced():  # type: ignore[no-untyped-def]
+    async def unannounced() -> AsyncIterator[bytes]:
         yield body
 
     for content in (body, unannounced()):
         response = app.request("POST", "/classify", content=content, headers={"Content-Type": content_type})
         assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
+
+
+def test_body_that_takes_too_long_is_408(loaded: Inference) -> None:
+    impatient = Inference(loaded.settings.model_copy(update={"body_timeout_seconds": 0.1}))
+    anyio.run(impatient.load)
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield PNG[:100]
+        await anyio.sleep(5)
+
+    response = make_app(impatient).request("POST", "/classify", content=slow())
+    assert (response.status_code, response.json()["code"]) == (408, "body_too_slow")
+    with impatient.admitted():  # its place is free again
+        pass
 
 
 def test_nothing_is_written_to_the_temporary_folder(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
