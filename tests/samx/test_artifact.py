@@ -117,12 +117,17 @@ def replace_manifest(folder: Path, encoded: bytes) -> None:
     (folder / MANIFEST_CHECKSUM).write_text(f"{hashlib.sha256(encoded).hexdigest()}  {MANIFEST}\n")
 
 
+def nothing(key: str) -> None:
+    """What happens at a key where nothing is to happen."""
+
+
 @dataclass
 class Watched:
-    """A storage that runs `before_write` with the key of every write first; the network's part in these tests."""
+    """A storage where things happen before a write and after a read; the network's part in these tests."""
 
     storage: Storage
     before_write: Callable[[str], None]
+    after_read: Callable[[str], None] = nothing
 
     @property
     def url(self) -> str:
@@ -132,10 +137,12 @@ class Watched:
         return self.storage.list(prefix)
 
     def read(self, key: str) -> bytes:
-        return self.storage.read(key)
+        return self.read_with_etag(key)[0]
 
     def read_with_etag(self, key: str) -> tuple[bytes, str]:
-        return self.storage.read_with_etag(key)
+        found = self.storage.read_with_etag(key)
+        self.after_read(key)
+        return found
 
     def exists(self, key: str) -> bool:
         return self.storage.exists(key)
@@ -151,7 +158,7 @@ class Watched:
         self.storage.delete(key)
 
     def child(self, prefix: str) -> "Watched":
-        return Watched(self.storage.child(prefix), self.before_write)
+        return Watched(self.storage.child(prefix), self.before_write, self.after_read)
 
 
 def cut_after(models: Storage, num_writes: int) -> Storage:
@@ -167,14 +174,23 @@ def cut_after(models: Storage, num_writes: int) -> Storage:
 
 
 def once_before_write_of(models: Storage, file: str, happening: Callable[[], object]) -> Storage:
-    """A storage where something happens between what was read and the first write of `file`."""
+    """A storage where something happens just before the first write of `file`."""
+    return Watched(models, once(file, happening))
+
+
+def once_after_read_of(models: Storage, file: str, happening: Callable[[], object]) -> Storage:
+    """A storage where something happens just after the first read of `file`."""
+    return Watched(models, nothing, once(file, happening))
+
+
+def once(file: str, happening: Callable[[], object]) -> Callable[[str], None]:
     happenings = [happening]
 
     def happen(key: str) -> None:
         if key.endswith(file) and happenings:
             happenings.pop()()
 
-    return Watched(models, happen)
+    return happen
 
 
 # ------------------------------------------------------------------------------------------------- writing and reading
@@ -520,12 +536,15 @@ def test_a_flip_that_meets_another_is_refused(models: Storage, before: tuple[str
 
 
 @on_both
-def test_a_roll_back_that_meets_a_flip_is_refused(models: Storage) -> None:
+@pytest.mark.parametrize("moment", [once_after_read_of, once_before_write_of])
+def test_a_roll_back_that_meets_a_flip_is_refused(
+    models: Storage, moment: Callable[[Storage, str, Callable[[], object]], Storage]
+) -> None:
     for version in ("1", "2", "3"):
         publish(models, version)
     for version in ("1", "2"):
         set_current(models, name="m", version=version)
-    late = once_before_write_of(models, CURRENT, lambda: set_current(models, name="m", version="3"))
+    late = moment(models, CURRENT, lambda: set_current(models, name="m", version="3"))
     with pytest.raises(PreconditionFailed):
         roll_back(late, name="m")
     assert current(models) == "3"
