@@ -4,7 +4,6 @@ Training's evaluation and the service answer through this one class, so what is 
 """
 
 import base64
-import io
 import json
 import math
 from collections.abc import Sequence
@@ -14,13 +13,14 @@ from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
 from samx.artifact import GOLDEN, WEIGHTS, Artifact, Manifest, ModelSpec, read_artifact, resolve
-from samx.errors import ArtifactCorrupt
+from samx.errors import ArtifactCorrupt, RadiographError
 from samx.grad_cam import heat_map
 from samx.network import Network, to_input
 from samx.preprocessing import preprocess
@@ -63,13 +63,18 @@ class FeatureDistribution:
     """Where the features of known classes lie; measures how far from all of them a radiograph is."""
 
     means_KD: Tensor
-    """Mean feature of every class."""
+    """Mean feature of every class that had radiographs."""
     whitening_DD: Tensor
     """Maps deviations to unit covariance; the covariance is shared by the classes (Lee et al. 2018, section 2.1)."""
 
     def distances(self, features_ND: Tensor) -> Tensor:
         """Mahalanobis distance to the nearest class mean per square root of dimension, `(N,)`; about 1 in scope."""
-        distances_NK = torch.cdist(features_ND @ self.whitening_DD, self.means_KD @ self.whitening_DD)
+        # By matrix products, which torch takes for larger batches, a distance would depend on the rest of the batch.
+        distances_NK = torch.cdist(
+            features_ND @ self.whitening_DD,
+            self.means_KD @ self.whitening_DD,
+            compute_mode="donot_use_mm_for_euclid_dist",
+        )
         nearest_N: Tensor = distances_NK.amin(1)
         return nearest_N / math.sqrt(features_ND.shape[1])
 
@@ -85,13 +90,18 @@ class Classifier:
 
     @classmethod
     def from_tensors(cls, spec: ModelSpec, tensors: dict[str, Tensor], device: str = "cpu") -> Self:
-        """Build a classifier from the tensors of `weights.safetensors`."""
+        """Build a classifier from the tensors of `weights.safetensors`.
+
+        Raises:
+            ValueError: these are not the tensors of such a network.
+        """
         network = Network(spec.architecture, len(spec.classes))
-        network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
-        distribution = FeatureDistribution(
-            tensors["scope.means_KD"].to(device), tensors["scope.whitening_DD"].to(device)
-        )
-        return cls(spec, network.to(device), distribution)
+        try:
+            network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
+            means_KD, whitening_DD = tensors["scope.means_KD"], tensors["scope.whitening_DD"]
+        except (KeyError, RuntimeError) as error:
+            raise ValueError(f"no {spec.architecture.backbone} of {len(spec.classes)} classes: {error}") from error
+        return cls(spec, network.to(device), FeatureDistribution(means_KD.to(device), whitening_DD.to(device)))
 
     def preprocess(self, radiograph: Radiograph) -> npt.NDArray[np.uint8]:
         """The `(S, S)` uint8 image that `classify` takes."""
@@ -116,6 +126,8 @@ class Classifier:
         Returns:
             One prediction per image, in order; a prediction does not depend on the rest of the batch.
         """
+        if not images:
+            return []
         with torch.inference_mode():
             maps_NDHW = self._network.feature_maps(to_input(torch.from_numpy(np.stack(images)), self._device))
             features_ND = maps_NDHW.mean((2, 3))
@@ -133,9 +145,10 @@ class Classifier:
         return predictions
 
     def _decide(self, probabilities_K: npt.NDArray[np.float32], out_of_scope_score: float) -> Decision:
-        if out_of_scope_score > self.spec.out_of_scope_threshold:
+        # Asked so that NaN is never accepted.
+        if not out_of_scope_score <= self.spec.out_of_scope_threshold:
             return "out_of_scope"
-        if probabilities_K.max() < self.spec.review_threshold:
+        if not probabilities_K.max() >= self.spec.review_threshold:
             return "review"
         label = self.spec.labels[int(probabilities_K.argmax())]
         return "out_of_scope" if label == NOT_MUSCULOSKELETAL else "accept"
@@ -146,13 +159,16 @@ def load_classifier(url: str | Path, *, device: str = "cpu") -> tuple[Classifier
 
     Raises:
         ArtifactError: nothing published there, corrupt, incompatible, or a golden answer differs.
+        RuntimeError: torch cannot use `device`.
         StorageError: the place cannot be reached.
     """
     folder = resolve(open_storage(url))
     artifact = read_artifact(folder)
-    classifier = Classifier.from_tensors(
-        artifact.manifest.model, safetensors.torch.load(artifact.files[WEIGHTS]), device
-    )
+    try:
+        tensors = safetensors.torch.load(artifact.files[WEIGHTS])
+        classifier = Classifier.from_tensors(artifact.manifest.model, tensors, device)
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ArtifactCorrupt(f"{WEIGHTS} in {folder.url} cannot be used: {error}") from error
     self_test(classifier, artifact)
     return classifier, artifact.manifest
 
@@ -164,22 +180,38 @@ def make_golden(classifier: Classifier, radiographs: Sequence[bytes]) -> bytes:
         (prediction,) = classifier.classify([classifier.read(data)[1]])
         probabilities = [round(float(value), 6) for value in prediction.probabilities]
         entries.append({"radiograph": base64.b64encode(data).decode(), "probabilities": probabilities})
-    return (json.dumps(entries, indent=1) + "\n").encode()
+    return (json.dumps(entries, indent=1, allow_nan=False) + "\n").encode()
 
 
 def self_test(classifier: Classifier, artifact: Artifact) -> None:
     """Read and classify the golden radiographs again.
 
     Raises:
-        ArtifactCorrupt: a probability differs by more than `GOLDEN_TOLERANCE` from the published one.
+        ArtifactCorrupt: there is none, one cannot be read, or a probability differs by more than `GOLDEN_TOLERANCE`
+            from the published one.
     """
-    for number, entry in enumerate(json.load(io.BytesIO(artifact.files[GOLDEN]))):
-        (prediction,) = classifier.classify([classifier.read(base64.b64decode(entry["radiograph"]))[1]])
-        difference = float(np.abs(prediction.probabilities - np.array(entry["probabilities"])).max())
-        if difference > GOLDEN_TOLERANCE:
-            manifest = artifact.manifest
+    manifest = artifact.manifest
+    model = f"{manifest.name} {manifest.version}"
+    try:
+        golden = [
+            (base64.b64decode(entry["radiograph"]), np.array(entry["probabilities"], np.float32))
+            for entry in json.loads(artifact.files[GOLDEN])
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactCorrupt(f"{GOLDEN} of {model} is not a list of radiographs and their probabilities") from error
+    if not golden:
+        raise ArtifactCorrupt(f"{GOLDEN} of {model} holds no radiograph to test it with")
+    for number, (data, expected_K) in enumerate(golden):
+        try:
+            (prediction,) = classifier.classify([classifier.read(data)[1]])
+        except RadiographError as error:
+            raise ArtifactCorrupt(f"golden radiograph {number} of {model} cannot be read here: {error}") from error
+        if expected_K.shape != prediction.probabilities.shape:
+            raise ArtifactCorrupt(f"golden radiograph {number} of {model} has {expected_K.size} probabilities")
+        difference = float(np.abs(prediction.probabilities - expected_K).max())
+        if not difference <= GOLDEN_TOLERANCE:  # NaN is no answer
             raise ArtifactCorrupt(
-                f"golden radiograph {number} of {manifest.name} {manifest.version} differs by {difference:.4f} from "
-                f"its published probability; at most {GOLDEN_TOLERANCE} is allowed. Was it made with other libraries? "
+                f"golden radiograph {number} of {model} differs by {difference:.4f} from its published probability; at "
+                f"most {GOLDEN_TOLERANCE} is allowed. Was it made with other libraries? "
                 f"{dict(manifest.library_versions)}"
             )

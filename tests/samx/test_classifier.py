@@ -1,0 +1,480 @@
+"""The classifier's numbers by hand, its decisions by table, its artifact's self-test, and that it may be shared."""
+
+import base64
+import json
+import math
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from samx.anatomy import NOT_MUSCULOSKELETAL
+from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, read_artifact, write_artifact
+from samx.classifier import GOLDEN_TOLERANCE, Classifier, FeatureDistribution, Prediction, load_classifier, make_golden
+from samx.errors import ArtifactCorrupt, ArtifactError, NotARadiographFormat
+from samx.grad_cam import heat_map
+from samx.network import Network, to_input
+from samx.preprocessing import preprocess
+from samx.radiograph import read_radiograph
+from samx.storage import open_storage
+from tests.small_artifact import LABELS, NAME, VERSION, small_spec, small_tensors, synthetic_png
+
+Images = list[npt.NDArray[np.uint8]]
+
+
+def noise(count: int, seed: int = 0) -> Images:
+    """Images `(64, 64)` uint8 of blocks of noise."""
+    blocks = np.random.default_rng(seed).integers(0, 256, (count, 8, 8), np.uint8)
+    return list(np.kron(blocks, np.ones((1, 8, 8), np.uint8)))
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    """Random weights, with a head whose answers differ from image to image."""
+    return Classifier.from_tensors(small_spec(), lively_tensors())
+
+
+def lively_tensors() -> dict[str, Tensor]:
+    """Weights whose logits have mean 0 and standard deviation 2 over images: no class is the answer for all."""
+    tensors = small_tensors(small_spec())
+    features = network_with(tensors).features(to_input(torch.from_numpy(np.stack(noise(40))))).detach()
+    spread = (features @ tensors["head.weight"].T).std(0, keepdim=True).T
+    tensors["head.weight"] = 2 * tensors["head.weight"] / spread
+    tensors["head.bias"] = -tensors["head.weight"] @ features.mean(0)
+    return tensors
+
+
+def network_with(tensors: dict[str, Tensor]) -> Network:
+    network = Network(small_spec().architecture, len(LABELS)).eval()
+    network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
+    return network
+
+
+def answering(probabilities: list[float], **changes: object) -> Classifier:
+    """A classifier that gives every image these probabilities."""
+    spec = small_spec(**changes)
+    tensors = small_tensors(spec)
+    tensors["head.weight"] = torch.zeros_like(tensors["head.weight"])
+    tensors["head.bias"] = spec.temperature * torch.tensor(probabilities).log()
+    return Classifier.from_tensors(spec, tensors)
+
+
+def probabilities(predictions: list[Prediction]) -> npt.NDArray[np.float32]:
+    return np.stack([prediction.probabilities for prediction in predictions])
+
+
+def scores(predictions: list[Prediction]) -> list[float]:
+    return [prediction.out_of_scope_score for prediction in predictions]
+
+
+def heat_of(prediction: Prediction) -> npt.NDArray[np.float32]:
+    assert prediction.heat is not None
+    return prediction.heat
+
+
+# ------------------------------------------------------------------------------------------------------------ answers
+
+
+def test_probabilities_are_the_softmax_of_the_network_s_logits_over_the_temperature(classifier: Classifier) -> None:
+    images = noise(5)
+    network = network_with(lively_tensors())
+    logits = network(torch.from_numpy(np.stack(images))[:, None].float() / 255).detach().double().numpy()
+    odds = np.exp(logits / 1.5)
+    found = probabilities(classifier.classify(images))
+    np.testing.assert_allclose(found, odds / odds.sum(1, keepdims=True), atol=1e-5)
+    assert found.std(0).max() > 0.01, "answers that do not depend on the image prove nothing"
+
+
+def test_probabilities_sum_to_one(classifier: Classifier) -> None:
+    found = probabilities(classifier.classify(noise(20)))
+    assert found.dtype == np.float32
+    assert found.min() >= 0
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-6)
+
+
+def test_known_probabilities_and_labels_in_head_order() -> None:
+    (prediction,) = answering([0.1, 0.2, 0.4, 0.3]).classify(noise(1))
+    np.testing.assert_allclose(prediction.probabilities, [0.1, 0.2, 0.4, 0.3], atol=1e-6)
+    assert prediction.labels == ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
+    assert prediction.label == "knee"
+
+
+def test_a_batch_equals_one_by_one(classifier: Classifier) -> None:
+    images = noise(40)
+    batch = classifier.classify(images, grad_cam=True)
+    single = [classifier.classify([image], grad_cam=True)[0] for image in images]
+    np.testing.assert_allclose(probabilities(batch), probabilities(single), atol=1e-5)
+    np.testing.assert_allclose(scores(batch), scores(single), rtol=1e-5)
+    for one, other in zip(batch, single, strict=True):
+        np.testing.assert_allclose(heat_of(one), heat_of(other), atol=1e-4)
+
+
+def test_a_permutation_of_images_permutes_answers(classifier: Classifier) -> None:
+    images, order = noise(9), [4, 2, 8, 0, 1, 7, 3, 6, 5]
+    straight, permuted = classifier.classify(images), classifier.classify([images[index] for index in order])
+    np.testing.assert_allclose(probabilities(permuted), probabilities(straight)[order], atol=1e-5)
+    np.testing.assert_allclose(scores(permuted), np.array(scores(straight))[order], rtol=1e-5)
+    assert np.abs(probabilities(straight) - probabilities(straight)[order]).max() > 0.01
+
+
+def test_no_images_get_no_answers(classifier: Classifier) -> None:
+    assert classifier.classify([]) == []
+
+
+def test_temperature_changes_confidence_but_never_the_order() -> None:
+    confidences, orders = [], []
+    for temperature in (0.5, 1.0, 3.0, 10.0):
+        found = Classifier.from_tensors(small_spec(temperature=temperature), lively_tensors()).classify(noise(10))
+        confidences.append(probabilities(found).max(1))
+        orders.append([[label for label, _ in prediction.ranked(4)] for prediction in found])
+    assert orders.count(orders[0]) == len(orders)
+    assert (np.diff(confidences, axis=0) < 0).all(), "hotter is less sure"
+
+
+def test_ranked_is_best_first_and_ties_stay_in_head_order() -> None:
+    values = np.array([0.2, 0.3, 0.2, 0.3], np.float32)
+    prediction = Prediction(("a", "b", "c", "d"), values, 0.0, "accept")
+    assert [label for label, _ in prediction.ranked(4)] == ["b", "d", "a", "c"]
+    assert prediction.ranked(1) == [("b", float(np.float32(0.3)))]
+    assert len(prediction.ranked(9)) == 4
+    assert prediction.ranked(0) == []
+    assert prediction.label == "b"
+
+
+# ---------------------------------------------------------------------------------------------------------- decisions
+
+
+@pytest.mark.parametrize(
+    ("answer", "score_is", "expected"),
+    [
+        ([0.04, 0.9, 0.03, 0.03], "below", "accept"),
+        ([0.24, 0.31, 0.23, 0.22], "below", "accept"),
+        ([0.24, 0.29, 0.24, 0.23], "below", "review"),
+        ([0.03, 0.04, 0.03, 0.9], "below", "out_of_scope"),  # sure that it is not musculoskeletal
+        ([0.24, 0.24, 0.23, 0.29], "below", "review"),  # not sure that it is not
+        ([0.04, 0.9, 0.03, 0.03], "equal", "accept"),
+        ([0.04, 0.9, 0.03, 0.03], "above", "out_of_scope"),
+        ([0.24, 0.29, 0.24, 0.23], "above", "out_of_scope"),
+        ([0.03, 0.04, 0.03, 0.9], "above", "out_of_scope"),
+    ],
+)
+def test_decision(answer: list[float], score_is: str, expected: str) -> None:
+    score = answering(answer).classify(noise(1))[0].out_of_scope_score
+    assert score > 0
+    threshold = score * {"below": 1.01, "equal": 1.0, "above": 0.99}[score_is]
+    (prediction,) = answering(answer, review_threshold=0.3, out_of_scope_threshold=threshold).classify(noise(1))
+    assert prediction.out_of_scope_score == score
+    assert prediction.decision == expected
+
+
+def test_a_probability_at_the_review_threshold_is_accepted() -> None:
+    quarters = [0.25, 0.25, 0.25, 0.25]
+    assert answering(quarters, review_threshold=0.25).classify(noise(1))[0].decision == "accept"
+    assert answering(quarters, review_threshold=0.2500001).classify(noise(1))[0].decision == "review"
+
+
+@pytest.mark.parametrize(("tensor", "decision"), [("head.bias", "review"), ("scope.means_KD", "out_of_scope")])
+def test_what_is_not_a_number_is_never_accepted(tensor: str, decision: str) -> None:
+    tensors = lively_tensors()
+    tensors[tensor] = torch.full_like(tensors[tensor], math.nan)
+    (prediction,) = Classifier.from_tensors(small_spec(review_threshold=0.0), tensors).classify(noise(1))
+    assert prediction.decision == decision
+
+
+# -------------------------------------------------------------------------------------------------- out-of-scope score
+
+
+def test_distance_is_to_the_nearest_mean_in_whitened_units() -> None:
+    distribution = FeatureDistribution(torch.tensor([[0.0, 0.0], [10.0, 0.0]]), torch.diag(torch.tensor([2.0, 1.0])))
+    distances = distribution.distances(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [8.5, 4.0]]))
+    np.testing.assert_allclose(distances, np.array([0, 2, 1, 5]) / math.sqrt(2), rtol=1e-6)
+
+
+def test_distances_within_the_distribution_are_about_one() -> None:
+    generator = torch.Generator().manual_seed(0)
+    factor = torch.randn(64, 64, generator=generator)
+    mean = torch.randn(1, 64, generator=generator)
+    features = mean + torch.randn(500, 64, generator=generator) @ factor
+    distances = FeatureDistribution(mean, torch.linalg.inv(factor)).distances(features)
+    assert float(distances.mean()) == pytest.approx(1, abs=0.02)
+    assert float(distances.std()) < 0.15
+
+
+def test_a_distance_does_not_depend_on_how_many_are_asked_for() -> None:
+    """Means and features that lie far from the origin and close to each other, as those after a ReLU do."""
+    generator = torch.Generator().manual_seed(0)
+    means = 1000 + torch.randn(30, 8, generator=generator)
+    features = 1000 + torch.randn(50, 8, generator=generator)
+    distribution = FeatureDistribution(means, torch.eye(8))
+    single = torch.cat([distribution.distances(feature[None]) for feature in features])
+    exact = (features.double()[:, None] - means.double()).norm(dim=2).amin(1) / math.sqrt(8)
+    np.testing.assert_allclose(distribution.distances(features), single, rtol=1e-6)
+    np.testing.assert_allclose(single, exact, rtol=1e-5)
+
+
+# ----------------------------------------------------------------------------------------------------------- heat maps
+
+
+def test_heat_is_that_of_the_most_probable_class(classifier: Classifier) -> None:
+    images = noise(6)
+    network = network_with(lively_tensors())
+    maps = network.feature_maps(torch.from_numpy(np.stack(images))[:, None].float() / 255).detach().numpy()
+    rows = network.head.weight.detach().numpy()
+    predictions = classifier.classify(images, grad_cam=True)
+    differences = []
+    for feature_maps, prediction in zip(maps, predictions, strict=True):
+        best = LABELS.index(prediction.label)
+        np.testing.assert_allclose(heat_of(prediction), heat_map(feature_maps, rows[best]), atol=1e-4)
+        others = [heat_map(feature_maps, rows[other]) for other in range(len(LABELS)) if other != best]
+        differences += [np.abs(heat_of(prediction) - other).max() for other in others]
+    assert np.median(differences) > 0.1, "the other classes' heat is the same"
+    assert len({prediction.label for prediction in predictions}) > 1, "one class is the answer for all"
+
+
+def test_heat_is_made_on_request_only(classifier: Classifier) -> None:
+    (without,), (with_heat,) = classifier.classify(noise(1)), classifier.classify(noise(1), grad_cam=True)
+    assert without.heat is None
+    assert heat_of(with_heat).shape == (2, 2)
+    np.testing.assert_array_equal(without.probabilities, with_heat.probabilities)
+
+
+# -------------------------------------------------------------------------------------------------- sharing and state
+
+
+def test_threads_get_the_answers_of_one(classifier: Classifier) -> None:
+    batches = [noise(1 + number % 3, seed=number) for number in range(8)]
+    expected = [classifier.classify(batch, grad_cam=True) for batch in batches]
+    barrier = threading.Barrier(len(batches))
+
+    def classify(number: int) -> list[list[Prediction]]:
+        barrier.wait()
+        return [classifier.classify(batches[number], grad_cam=True) for _ in range(5)]
+
+    with ThreadPoolExecutor(len(batches)) as pool:
+        for number, answers in enumerate(pool.map(classify, range(len(batches)))):
+            for answer in answers:
+                np.testing.assert_array_equal(probabilities(answer), probabilities(expected[number]))
+                assert scores(answer) == scores(expected[number])
+                for one, other in zip(answer, expected[number], strict=True):
+                    np.testing.assert_array_equal(heat_of(one), heat_of(other))
+
+
+def test_classifying_leaves_images_and_network_as_they_were(classifier: Classifier) -> None:
+    network = classifier._network
+    state = {key: value.clone() for key, value in network.state_dict().items()}
+    images = noise(3)
+    before = np.stack(images)
+    first = classifier.classify(images, grad_cam=True)
+    kept = probabilities(first).copy()
+    classifier.classify(noise(3, seed=9), grad_cam=True)
+    np.testing.assert_array_equal(probabilities(first), kept)
+    np.testing.assert_array_equal(np.stack(images), before)
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+    assert not network.training
+    assert not any(parameter.requires_grad or parameter.grad is not None for parameter in network.parameters())
+
+
+# ------------------------------------------------------------------------------------------------------ artifact, files
+
+
+def test_read_gives_the_radiograph_and_its_preprocessed_image(classifier: Classifier) -> None:
+    data = synthetic_png(3, size=(300, 200))
+    radiograph, image = classifier.read(data)
+    assert (radiograph.rows, radiograph.columns) == (300, 200)
+    assert radiograph.pixels.shape == (128, 85), "reduced to the model's working size"
+    expected = preprocess(read_radiograph(data, working_size=128), small_spec().preprocessing)
+    np.testing.assert_array_equal(image, expected)
+    assert image.shape == (64, 64)
+
+
+def test_read_refuses_what_is_no_radiograph(classifier: Classifier) -> None:
+    with pytest.raises(NotARadiographFormat):
+        classifier.read(b"not a radiograph, whatever its name says")
+
+
+def test_an_artifact_answers_as_the_classifier_that_was_published(small_artifact: Path) -> None:
+    published = Classifier.from_tensors(small_spec(), small_tensors(small_spec()))
+    for place in (small_artifact, small_artifact / VERSION, str(small_artifact)):
+        loaded, manifest = load_classifier(place)
+        assert (manifest.name, manifest.version) == (NAME, VERSION)
+        assert loaded.spec == small_spec()
+        np.testing.assert_array_equal(
+            probabilities(loaded.classify(noise(3))), probabilities(published.classify(noise(3)))
+        )
+
+
+def test_an_artifact_is_loaded_from_s3(small_artifact: Path, s3_url: str) -> None:
+    local, remote = open_storage(small_artifact), open_storage(s3_url)
+    for stored in local.list():
+        remote.write(f"small/{stored.key}", local.read(stored.key))
+    loaded, manifest = load_classifier(f"{s3_url}/small")
+    assert manifest.version == VERSION
+    expected = load_classifier(small_artifact)[0].classify(noise(2))
+    np.testing.assert_array_equal(probabilities(loaded.classify(noise(2))), probabilities(expected))
+
+
+def test_where_nothing_is_published_nothing_is_loaded(tmp_path: Path) -> None:
+    with pytest.raises(ArtifactError, match=r"no artifact in .*absent"):
+        load_classifier(tmp_path / "absent")
+
+
+@pytest.fixture
+def republished(small_artifact: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Publishes the small artifact with other files, so that all checksums are right."""
+    original = read_artifact(open_storage(small_artifact / VERSION))
+
+    def publish(**changes: bytes) -> Path:
+        names = {"golden": GOLDEN, "weights": WEIGHTS}
+        write_artifact(
+            open_storage(tmp_path),
+            name=NAME,
+            version="2",
+            model=original.manifest.model,
+            provenance=original.manifest.provenance,
+            files={**original.files, **{names[key]: content for key, content in changes.items()}},
+        )
+        return tmp_path / NAME / "2"
+
+    return publish
+
+
+@pytest.mark.parametrize("file", [WEIGHTS, GOLDEN, MANIFEST, "metrics.json"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_one_changed_byte_is_not_loaded(republished: Callable[..., Path], file: str, place: float) -> None:
+    path = republished() / file
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtifactCorrupt, match="checksum"):
+        load_classifier(path.parent)
+
+
+def golden_with(small_artifact: Path, change: Callable[[list[dict[str, object]]], object]) -> bytes:
+    entries = json.loads((small_artifact / VERSION / GOLDEN).read_bytes())
+    change(entries)
+    return json.dumps(entries).encode()
+
+
+@pytest.mark.parametrize("index", [0, 1])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_golden_probability_beyond_the_tolerance_refuses_the_artifact(
+    small_artifact: Path, republished: Callable[..., Path], index: int, sign: int
+) -> None:
+    def change(entries: list[dict[str, list[float]]]) -> None:
+        entries[index]["probabilities"][2] += sign * 1.5 * GOLDEN_TOLERANCE
+
+    with pytest.raises(ArtifactCorrupt, match=rf"golden radiograph {index} of small 2 differs by 0\.0030.*torch"):
+        load_classifier(republished(golden=golden_with(small_artifact, change)))  # type: ignore[arg-type]
+
+
+def test_a_golden_probability_within_the_tolerance_is_accepted(
+    small_artifact: Path, republished: Callable[..., Path]
+) -> None:
+    def change(entries: list[dict[str, list[float]]]) -> None:
+        entries[0]["probabilities"][2] += 0.5 * GOLDEN_TOLERANCE
+
+    folder = republished(golden=golden_with(small_artifact, change))  # type: ignore[arg-type]
+    assert load_classifier(folder)[1].version == "2"
+
+
+def test_other_weights_than_the_golden_answers_came_from_are_refused(republished: Callable[..., Path]) -> None:
+    other = small_tensors(small_spec(), seed=1)
+    with pytest.raises(ArtifactCorrupt, match="golden radiograph 0"):
+        load_classifier(republished(weights=safetensors.torch.save(other)))
+
+
+def test_weights_that_are_not_numbers_are_refused(republished: Callable[..., Path]) -> None:
+    tensors = small_tensors(small_spec())
+    tensors["head.weight"] = torch.full_like(tensors["head.weight"], math.nan)
+    with pytest.raises(ArtifactCorrupt, match="differs by nan"):
+        load_classifier(republished(weights=safetensors.torch.save(tensors)))
+    with pytest.raises(ValueError, match="JSON"):
+        make_golden(Classifier.from_tensors(small_spec(), tensors), [synthetic_png()])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda entries: entries.clear(), "holds no radiograph"),
+        (lambda entries: entries[1].update(probabilities=[math.nan] * 4), "golden radiograph 1 .* differs by nan"),
+        (lambda entries: entries[1].update(probabilities=[0.25]), "golden radiograph 1 .* has 1 probabilities"),
+        (lambda entries: entries[0].update(probabilities=["a"]), "not a list of radiographs"),
+        (lambda entries: entries[0].pop("radiograph"), "not a list of radiographs"),
+        (lambda entries: entries.append(3), "not a list of radiographs"),
+        (
+            lambda entries: entries[0].update(radiograph=base64.b64encode(b"x" * 300).decode()),
+            "golden radiograph 0 .* cannot be read",
+        ),
+    ],
+)
+def test_golden_answers_that_prove_nothing_are_refused(
+    small_artifact: Path,
+    republished: Callable[..., Path],
+    change: Callable[[list[dict[str, object]]], object],
+    message: str,
+) -> None:
+    with pytest.raises(ArtifactCorrupt, match=message):
+        load_classifier(republished(golden=golden_with(small_artifact, change)))
+
+
+def without(key: str) -> bytes:
+    return safetensors.torch.save({name: t for name, t in small_tensors(small_spec()).items() if name != key})
+
+
+def with_one_more() -> bytes:
+    return safetensors.torch.save({**small_tensors(small_spec()), "backbone.extra": torch.zeros(1)})
+
+
+def for_three_classes() -> bytes:
+    spec = small_spec()
+    return safetensors.torch.save(small_tensors(spec.model_copy(update={"classes": spec.classes[:3]})))
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        lambda: b"",
+        lambda: without("scope.means_KD")[:-1],
+        lambda: without("scope.means_KD"),
+        lambda: without("head.bias"),
+        with_one_more,
+        for_three_classes,
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(republished: Callable[..., Path], weights: Callable[[], bytes]) -> None:
+    with pytest.raises(ArtifactCorrupt, match=rf"{WEIGHTS} in .* cannot be used"):
+        load_classifier(republished(weights=weights()))
+
+
+class _Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, tuple[Path]]:
+        return Path.touch, (self.path,)
+
+
+def test_a_pickle_for_weights_is_refused_and_not_run(republished: Callable[..., Path], tmp_path: Path) -> None:
+    torch.save(_Trap(tmp_path / "sprung"), tmp_path / "weights.pt")
+    pickled = (tmp_path / "weights.pt").read_bytes()
+    with pytest.raises(ArtifactCorrupt, match="cannot be used"):
+        load_classifier(republished(weights=pickled))
+    assert not (tmp_path / "sprung").exists()
+    torch.load(tmp_path / "weights.pt", weights_only=False)
+    assert (tmp_path / "sprung").exists(), "the trap works where pickles are loaded"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_gives_the_answers_of_the_cpu(small_artifact: Path) -> None:
+    on_cpu = load_classifier(small_artifact)[0].classify(noise(8), grad_cam=True)
+    on_gpu = load_classifier(small_artifact, device="cuda")[0].classify(noise(8), grad_cam=True)
+    np.testing.assert_allclose(probabilities(on_gpu), probabilities(on_cpu), atol=GOLDEN_TOLERANCE)
+    np.testing.assert_allclose(scores(on_gpu), scores(on_cpu), rtol=1e-2)
