@@ -23,7 +23,8 @@ def heat_map(feature_maps_DHW: npt.NDArray[np.float32], head_row_D: npt.NDArray[
         head_row_D: weights of the class in the linear head, `(D,)`.
 
     Returns:
-        `(H, W)` float32 in [0, 1], 1 at its maximum; all 0 where nothing speaks for the class.
+        `(H, W)` float32 in [0, 1], 0 at its minimum and 1 at its maximum; all 0 where nothing speaks for the class, or
+        everything equally.
     """
     cam = np.maximum(np.tensordot(head_row_D, feature_maps_DHW, axes=1), 0.0)
     cam -= cam.min()
