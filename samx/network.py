@@ -49,7 +49,7 @@ class Network(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def feature_maps(self, images_N1HW: Tensor) -> Tensor:
-        """Last feature maps, `(N, D, H/32, W/32)`, of images float in [0, 1]."""
+        """Last feature maps, `(N, D, H/32, W/32)` rounded up, of images `(N, 1, H, W)` float in [0, 1]."""
         maps: Tensor = self.backbone((images_N1HW - INPUT_MEAN) / INPUT_STD)
         return maps
 
@@ -64,7 +64,7 @@ class Network(nn.Module):
 
 
 class _SlimResNet(resnet.ResNet):  # type: ignore[misc]  # torchvision carries no types
-    """ResNet whose four stages have half the channels: a quarter of the cost, made for radiographs on CPUs."""
+    """ResNet whose four stages have half the channels: a quarter of the weights, made for radiographs on CPUs."""
 
     def _make_layer(
         self, block: type, planes: int, blocks: int, stride: int = 1, dilate: bool = False
