@@ -40,6 +40,14 @@ class PreprocessingConfig(pydantic.BaseModel):
             raise ValueError(f"working_size {self.working_size} must be at least size {self.size}")
         return self
 
+    @pydantic.field_validator("percentiles")
+    @classmethod
+    def _percentiles_rise(cls, percentiles: tuple[float, float]) -> tuple[float, float]:
+        low, high = percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles {percentiles}: allowed are 0 <= black < white <= 100")
+        return percentiles
+
 
 def preprocess(radiograph: Radiograph, config: PreprocessingConfig) -> npt.NDArray[np.uint8]:
     """Trim uniform borders, stretch intensities, and fit into a square without changing the aspect ratio.

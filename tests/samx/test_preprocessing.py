@@ -1,0 +1,291 @@
+"""Preprocessing by known pixels and by what must not matter: polarity of reading, gain, offset, mirror, borders.
+
+`python -m tests.samx.test_preprocessing` rewrites tests/golden/preprocessed.png. A change there means that published
+models see another image than they were trained on: raise `samx.preprocessing.PREPROCESSING_VERSION` with it.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pydantic
+import pytest
+from PIL import Image
+
+from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig, preprocess, trim_uniform_border
+from samx.radiograph import Radiograph, RadiographAttributes
+
+Pixels = npt.NDArray[np.float32]
+
+GOLDEN = Path(__file__).parent.parent / "golden" / "preprocessed.png"
+WHOLE_RANGE = PreprocessingConfig(size=64, working_size=64, percentiles=(0, 100))
+
+
+def radiograph(pixels: npt.ArrayLike) -> Radiograph:
+    array = np.ascontiguousarray(pixels, np.float32)
+    return Radiograph(array, RadiographAttributes(), "png", *array.shape)
+
+
+def textured(rows: int, columns: int, seed: int = 0) -> Pixels:
+    """Smooth noise without a uniform line, from 0 to 1."""
+    blocks = np.random.default_rng(seed).random((8, 8), np.float32)
+    enlarged = Image.fromarray(blocks).resize((columns, rows), Image.Resampling.BICUBIC)
+    array = np.asarray(enlarged)
+    return np.asarray((array - array.min()) / (array.max() - array.min()), np.float32)
+
+
+# ------------------------------------------------------------------------------------------------------- known pixels
+
+
+def test_a_ramp_becomes_its_grey_values() -> None:
+    ramp = np.tile(np.arange(64) / 63, (64, 1))
+    expected = np.rint(255 * np.arange(64) / 63)
+    np.testing.assert_array_equal(preprocess(radiograph(ramp), WHOLE_RANGE), np.tile(expected, (64, 1)))
+    np.testing.assert_array_equal(preprocess(radiograph(ramp.T), WHOLE_RANGE), np.tile(expected, (64, 1)).T)
+
+
+@pytest.mark.parametrize(
+    ("shape", "rows", "columns"),
+    [((32, 64), slice(16, 48), slice(0, 64)), ((64, 16), slice(0, 64), slice(24, 40)), ((9, 64), slice(27, 36), ...)],
+)
+def test_the_short_side_is_padded_with_black_on_both_ends(shape: tuple[int, int], rows: slice, columns: slice) -> None:
+    pixels = textured(*shape)
+    expected = np.zeros((64, 64))
+    expected[rows, columns] = np.rint(255 * pixels)
+    np.testing.assert_array_equal(preprocess(radiograph(pixels), WHOLE_RANGE), expected)
+
+
+def test_a_disc_stays_round() -> None:
+    rows, columns = np.mgrid[:300, :180]
+    disc = ((rows - 150) ** 2 + (columns - 90) ** 2 < 60**2) * 1.0
+    image = preprocess(radiograph(0.2 * textured(300, 180) + 0.8 * disc), WHOLE_RANGE) > 127
+    height, width = image.any(1).sum(), image.any(0).sum()
+    assert abs(int(height) - int(width)) <= 1
+    assert height == pytest.approx(120 * 64 / 300, abs=1)
+
+
+def test_percentiles_become_black_and_white() -> None:
+    pixels = np.linspace(0, 1, 64 * 64).reshape(64, 64)
+    config = PreprocessingConfig(size=64, working_size=64, percentiles=(10, 60))
+    image = preprocess(radiograph(pixels), config)
+    assert (image == 0).mean() == pytest.approx(0.10, abs=0.005)
+    assert (image == 255).mean() == pytest.approx(0.40, abs=0.005)
+    assert image[22, 26] == pytest.approx(127.5, abs=1), "35 % lies in the middle"
+
+
+def test_a_few_extreme_pixels_do_not_darken_the_rest() -> None:
+    pixels = 0.2 * textured(64, 64)
+    marked = pixels.copy()
+    marked[30, 30:40] = 1.0  # 0.24 % of the pixels
+    config = PreprocessingConfig(size=64, working_size=64)
+    plain, with_marker = (preprocess(radiograph(array), config).astype(int) for array in (pixels, marked))
+    elsewhere = np.ones((64, 64), bool)
+    elsewhere[30, 30:40] = False
+    assert np.abs(plain - with_marker)[elsewhere].max() <= 4
+    assert (with_marker[30, 30:40] == 255).all()
+
+
+def test_reducing_averages_instead_of_sampling() -> None:
+    """A grid finer than the image's pixels, as an anti-scatter grid leaves it, must not become stripes."""
+    grid = (np.indices((512, 512)).sum(0) % 2).astype(np.float32)
+    image = preprocess(radiograph(grid), WHOLE_RANGE)
+    assert set(np.unique(image[1:-1, 1:-1])) <= {127, 128}
+
+
+def test_image_is_the_golden_one() -> None:
+    with Image.open(GOLDEN) as golden:
+        difference = np.asarray(golden).astype(int) - golden_image()
+    assert np.abs(difference).max() <= 1, "raise PREPROCESSING_VERSION"
+
+
+def golden_image() -> npt.NDArray[np.uint8]:
+    """A framed, narrow, noisy field with a marker."""
+    pixels = np.full((200, 150), 0.02, np.float32)
+    pixels[20:190, 30:130] = 0.1 + 0.5 * textured(170, 100, seed=5)
+    pixels[25:33, 35:41] = 1.0
+    return preprocess(radiograph(pixels), PreprocessingConfig(size=48, working_size=256))
+
+
+# ------------------------------------------------------------------------------------------------ what must not matter
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(0.5, 0.0), (0.5, 0.5), (0.3, 0.2), (0.9, 0.05)])
+def test_gain_and_offset_do_not_matter(gain: float, offset: float) -> None:
+    pixels = textured(90, 70)
+    config = PreprocessingConfig(size=64, working_size=128)
+    plain, changed = (preprocess(radiograph(array), config) for array in (pixels, gain * pixels + offset))
+    assert np.abs(plain.astype(int) - changed).max() <= 1
+    assert plain.std() > 30
+
+
+def test_inverted_pixels_give_the_inverted_image() -> None:
+    """Polarity is the reader's business: preprocessing keeps bright bright."""
+    pixels = textured(64, 64)
+    image, inverted = (preprocess(radiograph(array), WHOLE_RANGE) for array in (pixels, 1 - pixels))
+    assert np.abs(255 - image.astype(int) - inverted).max() <= 1
+
+
+@pytest.mark.parametrize("turn", [np.fliplr, np.flipud, np.transpose])
+def test_a_mirrored_radiograph_gives_the_mirrored_image(turn: type[np.ufunc]) -> None:
+    framed = np.zeros((120, 120), np.float32)
+    framed[20:100, 30:90] = textured(80, 60)
+    config = PreprocessingConfig(size=64, working_size=128)
+    image, turned = (preprocess(radiograph(array), config) for array in (framed, turn(framed)))
+    assert np.abs(turn(image).astype(int) - turned).max() <= 1
+
+
+def test_same_pixels_give_the_same_image_and_stay_as_they_were() -> None:
+    pixels = textured(77, 131)
+    before = pixels.copy()
+    first = preprocess(radiograph(pixels), WHOLE_RANGE)
+    np.testing.assert_array_equal(preprocess(radiograph(pixels), WHOLE_RANGE), first)
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_a_uniform_frame_does_not_matter() -> None:
+    pixels = textured(80, 60)
+    framed = np.pad(pixels, ((25, 10), (5, 30)), constant_values=0.7)
+    np.testing.assert_array_equal(
+        preprocess(radiograph(framed), WHOLE_RANGE), preprocess(radiograph(pixels), WHOLE_RANGE)
+    )
+
+
+# -------------------------------------------------------------------------------------------------------------- border
+
+
+def framed(border: float | Pixels) -> Pixels:
+    pixels = np.empty((100, 200), np.float32)
+    pixels[:] = border
+    pixels[20:90, 30:180] = textured(70, 150)
+    return pixels
+
+
+def is_cut_to(pixels: Pixels, rows: slice, columns: slice) -> bool:
+    cut = trim_uniform_border(pixels)
+    return np.shares_memory(cut, pixels) and np.array_equal(cut, pixels[rows, columns])
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.4, 1.0])
+def test_a_uniform_border_is_cut_off_exactly(grey: float) -> None:
+    assert is_cut_to(framed(grey), slice(20, 90), slice(30, 180))
+
+
+@pytest.mark.parametrize(("spread", "cut"), [(0.01, True), (0.1, False)])
+def test_a_border_of_faint_noise_is_cut_off_and_one_of_strong_noise_stays(spread: float, cut: bool) -> None:
+    noise = np.random.default_rng(0).uniform(0, spread, (100, 200)).astype(np.float32)
+    expected = (slice(20, 90), slice(30, 180)) if cut else (slice(None), slice(None))
+    assert is_cut_to(framed(noise), *expected)
+
+
+def test_a_small_burned_in_marker_does_not_keep_the_border() -> None:
+    pixels = framed(0.0)
+    pixels[5:9, 90:98] = 1.0  # 4 % of a row; columns there are textured anyway
+    assert is_cut_to(pixels, slice(20, 90), slice(30, 180))
+
+
+def test_a_large_burned_in_marker_keeps_the_border() -> None:
+    pixels = framed(0.0)
+    pixels[5:9, 90:110] = 1.0  # 10 % of a row
+    assert is_cut_to(pixels, slice(5, 90), slice(30, 180))
+
+
+def test_a_uniform_line_inside_stays() -> None:
+    pixels = framed(0.0)
+    pixels[50:60] = 0.0
+    assert is_cut_to(pixels, slice(20, 90), slice(30, 180))
+
+
+def test_no_more_than_four_tenths_are_cut_from_an_edge() -> None:
+    pixels = np.zeros((100, 100), np.float32)
+    pixels[70:80] = textured(10, 100)
+    assert is_cut_to(pixels, slice(40, 80), slice(0, 100))
+    assert is_cut_to(np.flipud(pixels), slice(20, 60), slice(0, 100))
+    assert is_cut_to(pixels.T, slice(0, 100), slice(40, 80))
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
+def test_a_blank_exposure_stays_an_image(grey: float) -> None:
+    pixels = np.full((90, 60), grey, np.float32)
+    assert is_cut_to(pixels, slice(None), slice(None))
+    np.testing.assert_array_equal(preprocess(radiograph(pixels), WHOLE_RANGE), np.zeros((64, 64)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2), (2, 1), (3, 3), (1, 1000), (1000, 1), (2, 1000), (1000, 3)])
+@pytest.mark.parametrize("kind", ["blank", "ramp", "textured"])
+def test_extreme_shapes_give_an_image(shape: tuple[int, int], kind: str) -> None:
+    num_pixels = shape[0] * shape[1]
+    values = {
+        "blank": np.zeros(num_pixels),
+        "ramp": np.linspace(0, 1, num_pixels),
+        "textured": np.random.default_rng(0).random(num_pixels),
+    }[kind]
+    pixels = values.reshape(shape).astype(np.float32)
+    field = trim_uniform_border(pixels)
+    assert field.size > 0
+    image = preprocess(radiograph(pixels), WHOLE_RANGE)
+    assert image.shape == (64, 64)
+    assert image.dtype == np.uint8
+    height, width = (max(1, round(64 * side / max(field.shape))) for side in field.shape)
+    top, left = (64 - height) // 2, (64 - width) // 2
+    content = image[top : top + height, left : left + width].astype(int)
+    stretched = (field - field.min()) / max(field.max() - field.min(), 1e-6)
+    assert content.mean() / 255 == pytest.approx(stretched.mean(), abs=0.05), "averaging keeps the mean"
+    assert image.sum() == content.sum(), "all else is black"
+
+
+def test_a_line_lies_in_the_middle() -> None:
+    image = preprocess(radiograph(np.linspace(0, 1, 1000)[None]), WHOLE_RANGE)
+    assert not image[:31].any()
+    assert not image[32:].any()
+    assert (np.diff(image[31].astype(int)) > 0).all()
+
+
+# ------------------------------------------------------------------------------------------------------- configuration
+
+
+def test_configuration_survives_json() -> None:
+    config = PreprocessingConfig(size=96, working_size=300, percentiles=(1, 98.5))
+    once = PreprocessingConfig.model_validate_json(config.model_dump_json())
+    assert once == config
+    assert once.model_dump_json() == config.model_dump_json()
+    assert once.percentiles == (1.0, 98.5)
+
+
+@pytest.mark.parametrize("version", [PREPROCESSING_VERSION + 1, 0, None, "1"])
+def test_another_version_is_refused(version: object) -> None:
+    with pytest.raises(pydantic.ValidationError, match="version"):
+        PreprocessingConfig.model_validate({"version": version})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("size", 16),
+        ("size", 2048),
+        ("working_size", 5000),
+        ("percentiles", (99.5, 0.5)),
+        ("percentiles", (50, 50)),
+        ("percentiles", (-1, 99)),
+        ("percentiles", (1, 101)),
+        ("percentiles", (1, float("nan"))),
+        ("gamma", 2.2),
+    ],
+)
+def test_configurations_that_mean_nothing_are_refused(field: str, value: object) -> None:
+    with pytest.raises(pydantic.ValidationError, match=field):
+        PreprocessingConfig.model_validate({field: value})
+
+
+def test_working_size_must_not_be_below_size() -> None:
+    with pytest.raises(pydantic.ValidationError, match="working_size 100 must be at least size 101"):
+        PreprocessingConfig(size=101, working_size=100)
+    assert PreprocessingConfig(size=100, working_size=100).size == 100
+
+
+def test_configuration_is_frozen() -> None:
+    with pytest.raises(pydantic.ValidationError, match="frozen"):
+        PreprocessingConfig().size = 64  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    Image.fromarray(golden_image()).save(GOLDEN, optimize=True)
