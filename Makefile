@@ -10,8 +10,10 @@ DEMO := .demo
 .PHONY: run test check setup clean
 
 run: setup
+	@test -f $(DEMO)/export/truth.csv || $(BIN)/python -m samx.phantom --out $(DEMO)/export --num-radiographs 1500 --seed 1
 	@$(BIN)/python -m training run --config training/demo.toml
-	@$(BIN)/python -m service serve --artifact $(DEMO)/models/samx --port $(PORT) --example $(DEMO)/example.dcm
+	@$(BIN)/python -m service serve --artifact $(DEMO)/models/samx --port $(PORT) \
+	  --example $$(find $(DEMO)/export/radiographs -name '*.dcm' | sort | head -n 1)
 
 test: check
 	@$(BIN)/python -m pytest

@@ -38,7 +38,7 @@ class AugmentationConfig(pydantic.BaseModel):
     noise: float = pydantic.Field(default=0.06, ge=0)
     """Largest standard deviation of Gaussian noise, in grey levels of [0, 1]."""
     sharpness: float = pydantic.Field(default=1.5, ge=0)
-    """Largest amount of unsharp masking; the same range below zero blurs."""
+    """Largest amount of unsharp masking; below zero, down to -0.9, it blurs."""
     collimation: float = pydantic.Field(default=0.5, ge=0, le=1)
     """Probability of a border, black or white, over up to 15 % of each edge."""
     markers: float = pydantic.Field(default=0.5, ge=0, le=1)
@@ -128,7 +128,7 @@ def _mark(views: Tensor, config: AugmentationConfig, draw: _Draw) -> Tensor:
 def _sharpen(views: Tensor, config: AugmentationConfig, draw: _Draw) -> Tensor:
     """Unsharp masking, or blur where the amount is negative."""
     blurred = functional.avg_pool2d(functional.pad(views, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    amount = draw.between(-0.9, config.sharpness)
+    amount = draw.between(-min(0.9, config.sharpness), config.sharpness)
     return views + amount * (views - blurred)
 
 

@@ -199,6 +199,6 @@ def _stop_if_stuck(history: Sequence[Mapping[str, float]], num_epochs: int, num_
     found = history[-1]["prototype_loss"]
     if found > _STUCK * chance:
         raise SamxError(
-            f"phase 1 learns nothing: after {len(history)} epochs the prototype loss is {found:.3f}, and guessing among "
-            f"{num_prototypes} prototypes gives {chance:.3f}; lower pretrain.learning_rate or weaken the augmentation"
+            f"phase 1 learns nothing: after {len(history)} epochs the prototype loss is {found:.3f}, and guessing "
+            f"among {num_prototypes} prototypes gives {chance:.3f}; lower pretrain.learning_rate or weaken augmentation"
         )

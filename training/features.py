@@ -20,14 +20,19 @@ def hog_features(images_NHW: Tensor, device: torch.device, dim: int = _HOG_DIM) 
 def principal_components(features_ND: Tensor, dim: int) -> Tensor:
     """Centred features on their first principal components, as unit vectors `(N, min(dim, D, N))`.
 
-    Exact, by the eigenvectors of the covariance; the sign of each is fixed, so that the result can be repeated.
+    Exact, by the eigenvectors of the smaller of covariance and Gram matrix; the sign of each is fixed, so that the
+    result can be repeated.
     """
     centred_ND = features_ND - features_ND.mean(0)
-    covariance_DD = (centred_ND.T @ centred_ND).double()
-    _, vectors_DD = torch.linalg.eigh(covariance_DD)  # ascending
-    kept = vectors_DD[:, -min(dim, *features_ND.shape) :].flip(1).float()
-    signs = kept.gather(0, kept.abs().argmax(0, keepdim=True)).sign()
-    return functional.normalize(centred_ND @ (kept * signs), dim=1)
+    num_kept = min(dim, *features_ND.shape)
+    if len(features_ND) < features_ND.shape[1]:
+        values, vectors_NN = torch.linalg.eigh((centred_ND @ centred_ND.T).double())  # ascending
+        scores = vectors_NN[:, -num_kept:] * values[-num_kept:].clamp_min(0.0).sqrt()
+    else:
+        _, vectors_DD = torch.linalg.eigh((centred_ND.T @ centred_ND).double())
+        scores = centred_ND.double() @ vectors_DD[:, -num_kept:]
+    signs = scores.gather(0, scores.abs().argmax(0, keepdim=True)).sign()
+    return functional.normalize((scores * signs).flip(1).float(), dim=1)
 
 
 def concatenate_unit(parts: Sequence[tuple[Tensor, float]]) -> Tensor:

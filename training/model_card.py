@@ -19,7 +19,7 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
     lines = [
         f"# {name}",
         "",
-        "Sorts musculoskeletal radiographs by anatomical entity. For research; not a medical device; not for diagnosis.",
+        "Sorts musculoskeletal radiographs by anatomical entity. For research; not a medical device.",
         "",
         "## Made from",
         "",
@@ -64,7 +64,7 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
         "",
         "## Not for",
         "",
-        "- Entities that are not in the table, other modalities, photographs: look at `decision`, not only at the label.",
+        "- Entities that are not in the table, other modalities, photographs: look at `decision` too.",
         "- Laterality and view: they are not answered.",
         *([f"- Lost on the way, because no cluster bore their name: {', '.join(clusters['entities_lost'])}."]
           if clusters.get("entities_lost") else []),

@@ -1,0 +1,45 @@
+"""A small run: everything of the job on a handful of synthetic radiographs."""
+
+from pathlib import Path
+from typing import Any
+
+from samx.phantom import EXTERNAL_SITE
+from samx.preprocessing import PreprocessingConfig
+from training.config import (
+    ArchitectureConfig,
+    ClusterConfig,
+    FinetuneConfig,
+    IndexConfig,
+    LabelConfig,
+    PretrainConfig,
+    PublishConfig,
+    SimulatedReaderConfig,
+    SplitConfig,
+    TrainingConfig,
+)
+
+NOT_MUSCULOSKELETAL = ("chest", "abdomen", "dental_panoramic", "ct_slice", "photographed_page", "blank_exposure")
+
+
+def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingConfig:
+    """A job over `export` in `folder`, a path or an s3:// URL; seconds on one core."""
+    config = TrainingConfig(
+        source=str(export / "radiographs"),
+        run=f"{folder}/run",
+        seed=1,
+        device="cpu",
+        preprocessing=PreprocessingConfig(size=32, working_size=64),
+        architecture=ArchitectureConfig(backbone="resnet18_slim"),
+        index=IndexConfig(shard_size=16),
+        split=SplitConfig(external_sites=(EXTERNAL_SITE,), holdout_fraction=0.2, num_folds=2),
+        pretrain=PretrainConfig(num_prototypes=8, epochs=2, batch_size=16, projection_dim=16),
+        cluster=ClusterConfig(num_clusters=24, pca_dim=16, kmeans_restarts=1, sheet_columns=4),
+        label=LabelConfig(
+            simulated_reader=SimulatedReaderConfig(
+                truth=str(export / "truth.csv"), not_musculoskeletal=NOT_MUSCULOSKELETAL
+            )
+        ),
+        finetune=FinetuneConfig(epochs=2, batch_size=16),
+        publish=PublishConfig(models=f"{folder}/models", name="small"),
+    )
+    return config.model_copy(update=changes)

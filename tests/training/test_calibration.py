@@ -1,0 +1,32 @@
+"""Temperature and review threshold."""
+
+import pytest
+import torch
+
+from training.calibration import fit_temperature, review_threshold
+
+
+def test_the_temperature_that_made_the_logits_is_found() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(20000, 4, generator=generator) * 2
+    labels = torch.multinomial(logits.softmax(1), 1, generator=generator).flatten().tolist()
+    names = ["a", "b", "c", "d"]
+    assert fit_temperature(3.0 * logits, [names[label] for label in labels], names) == pytest.approx(3.0, rel=0.05)
+
+
+def test_labels_that_are_no_class_are_passed_over() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 2.0], [2.0, 0.0]])
+    with_stranger = fit_temperature(logits, ["a", "b", "stranger"], ["a", "b"])
+    assert with_stranger == pytest.approx(fit_temperature(logits[:2], ["a", "b"], ["a", "b"]))
+    assert fit_temperature(logits, ["stranger"] * 3, ["a", "b"]) == 1.0
+
+
+def test_threshold_keeps_the_promised_precision() -> None:
+    confidences = torch.tensor([0.9, 0.8, 0.7, 0.6, 0.5])
+    hits = torch.tensor([True, True, True, False, True])
+    assert review_threshold(confidences, hits, 0.99) == pytest.approx(0.7)
+    assert review_threshold(confidences, hits, 0.8) == pytest.approx(0.5)
+
+
+def test_threshold_is_one_where_no_answer_can_be_trusted() -> None:
+    assert review_threshold(torch.tensor([0.9, 0.8]), torch.tensor([False, False]), 0.9) == 1.0

@@ -1,0 +1,104 @@
+"""Labels are injected: the head starts from the clusters, before any training."""
+
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from samx.network import Network, to_input
+from tests.training.small_run import small_config
+from training.augmentation import AugmentationConfig
+from training.config import FinetuneConfig
+from training.finetuning import (
+    class_means,
+    feature_distribution,
+    finetune,
+    injected_network,
+    sampling_weights,
+    targets_of,
+)
+from training.loop import compute_features
+from training.run import Run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """A run whose phase 1 ended with random weights."""
+    run = Run(small_config(tmp_path, tmp_path))
+    torch.manual_seed(3)
+    network = Network(run.config.architecture, 0)
+    run.write("pretrain/weights.safetensors", safetensors.torch.save(network.state_dict()))
+    return run
+
+
+def stripes(num_images: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
+    """Noisy vertical, horizontal and diagonal stripes, `(N, 32, 32)` uint8, and which they are."""
+    y, x = torch.meshgrid(torch.arange(32), torch.arange(32), indexing="ij")
+    patterns = torch.stack([(axis // 4 % 2) * 180 for axis in (x, y, x + y)])
+    targets = torch.arange(num_images) % 3
+    noise = torch.randint(0, 60, (num_images, 32, 32), generator=torch.Generator().manual_seed(0))
+    return (patterns[targets] + noise).to(torch.uint8), targets
+
+
+def test_the_untrained_head_names_the_nearest_class_mean(run: Run) -> None:
+    images, targets = stripes()
+    network = injected_network(run, images, targets, 3)
+    features = compute_features(network.features, images, torch.device("cpu"))
+    nearest = torch.cdist(features, class_means(features, targets, 3)).argmin(1)
+    assert torch.equal(compute_features(network, images, torch.device("cpu")).argmax(1), nearest)
+
+
+def test_injection_alone_beats_chance_by_far(run: Run) -> None:
+    images, targets = stripes(60)
+    network = injected_network(run, images[:30], targets[:30], 3)
+    answers = compute_features(network, images[30:], torch.device("cpu")).argmax(1)
+    assert (answers == targets[30:]).float().mean() > 0.9
+
+
+def test_a_class_without_radiographs_is_never_answered_untrained(run: Run) -> None:
+    images, targets = stripes()
+    network = injected_network(run, images, targets, 4)
+    assert (compute_features(network, images, torch.device("cpu")).argmax(1) != 3).all()
+
+
+def test_training_lowers_the_loss_and_ends_in_evaluation_mode(run: Run) -> None:
+    images, targets = stripes(48)
+    network = Network(run.config.architecture, 3)
+    config = FinetuneConfig(epochs=6, batch_size=16, learning_rate=2e-3, label_smoothing=0.0)
+    mild = AugmentationConfig(rotation_degrees=5, inversion=0)
+    network, history = finetune(run, network, images, targets, name="f", config=config, augmentation=mild)
+    assert history[-1]["loss"] < 0.5 * history[0]["loss"]
+    assert not network.training
+    with torch.inference_mode():
+        assert (network(to_input(images)).argmax(1) == targets).float().mean() > 0.9
+
+
+def test_the_checkpoint_is_gone_after_training(run: Run) -> None:
+    images, targets = stripes()
+    config = FinetuneConfig(epochs=1, batch_size=8)
+    finetune(run, Network(run.config.architecture, 3), images, targets, name="f", config=config,
+             augmentation=AugmentationConfig())  # fmt: skip
+    assert not run.storage.exists("f/checkpoint.safetensors")
+
+
+def test_balance_moves_between_radiographs_and_classes() -> None:
+    targets = torch.tensor([0] * 90 + [1] * 10)
+    for balance, share in ((0.0, 0.1), (1.0, 0.5), (0.5, 10**0.5 / (10**0.5 + 90**0.5))):
+        weights = sampling_weights(targets, balance)
+        assert float(weights[90:].sum() / weights.sum()) == pytest.approx(share, abs=1e-6)
+
+
+def test_distance_is_one_on_average_for_what_was_learned_and_large_for_strangers() -> None:
+    generator = torch.Generator().manual_seed(0)
+    targets = torch.arange(3000) % 3
+    features = torch.randn(3000, 8, generator=generator) + 6 * torch.eye(8)[targets]
+    scope = feature_distribution(features, targets, 3)
+    assert float(scope.distances(features).square().mean()) == pytest.approx(1.0, abs=0.05)
+    assert float(scope.distances(20 * torch.ones(1, 8))) > 10
+
+
+def test_targets_follow_head_order() -> None:
+    assert targets_of(["b", "a", "b"], ["a", "b"]).tolist() == [1, 0, 1]
+    with pytest.raises(KeyError):
+        targets_of(["c"], ["a", "b"])

@@ -1,0 +1,202 @@
+"""The whole job: published from a folder and from S3 alike, and however often it is interrupted."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from samx.artifact import Manifest, read_artifact, resolve
+from samx.classifier import load_classifier
+from samx.errors import Interrupted, VersionExists, WrongInput
+from samx.storage import open_storage
+from tests.training.small_run import small_config
+from training.config import LabelConfig, TrainingConfig
+from training.job import STAGES, run_all, run_stage
+from training.run import Run
+
+
+def comparable(url: str) -> tuple[Manifest, bytes]:
+    """Manifest but for time and place, and the weights."""
+    artifact = read_artifact(resolve(open_storage(url)))
+    provenance = artifact.manifest.provenance.model_copy(update={"created_at": "", "source": ""})
+    return artifact.manifest.model_copy(update={"provenance": provenance}), artifact.files["weights.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def finished(export: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
+    """A run that nothing interrupted."""
+    config = small_config(export, tmp_path_factory.mktemp("finished"))
+    assert run_all(config) == "published"
+    return config
+
+
+def model_url(config: TrainingConfig) -> str:
+    return f"{config.publish.models}/{config.publish.name}"
+
+
+def test_the_artifact_loads_and_knows_its_figures(finished: TrainingConfig) -> None:
+    classifier, manifest = load_classifier(model_url(finished))
+    assert manifest.provenance.readers == ("simulated",)
+    metrics = json.loads(read_artifact(resolve(open_storage(model_url(finished)))).files["metrics.json"])
+    parts = [metrics["holdout"][part]["n"] for part in ("holdout_internal", "holdout_external", "holdout")]
+    assert parts[0] + parts[1] == parts[2] > 0
+    assert 2 <= len(classifier.spec.classes) == len(set(classifier.spec.labels))
+
+
+def test_evaluation_says_what_the_service_says(finished: TrainingConfig) -> None:
+    """A radiograph of the hold-out, read from its file, gives the probability that evaluate wrote down."""
+    run = Run(finished)
+    classifier, _ = load_classifier(model_url(finished))
+    for row in run.read_csv("evaluate/predictions.csv")[:10]:
+        _, image = classifier.read(open_storage(finished.source).read(row["key"]))
+        (prediction,) = classifier.classify([image])
+        assert prediction.label == row["answer"]
+        assert prediction.probabilities.max() == pytest.approx(float(row["probability"]), abs=1e-5)
+        assert prediction.decision == row["decision"]
+
+
+def test_a_second_run_does_nothing(finished: TrainingConfig) -> None:
+    folder = Path(finished.run)
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert run_all(finished) == "published"
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+
+
+def test_the_same_run_on_s3_gives_the_same_artifact(finished: TrainingConfig, export: Path, s3_url: str) -> None:
+    source = open_storage(f"{s3_url}/radiographs")
+    for item in open_storage(export / "radiographs").list():
+        source.write(item.key, (export / "radiographs" / item.key).read_bytes())
+    config = small_config(export, s3_url, source=f"{s3_url}/radiographs")
+    assert run_all(config) == "published"
+    assert comparable(model_url(config)) == comparable(model_url(finished))
+
+
+def test_without_decisions_the_run_waits_and_then_goes_on(
+    finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    config = small_config(export, tmp_path, label=LabelConfig())
+    assert run_all(config) == "awaiting labels"
+    assert run_all(config) == "awaiting labels"
+    storage = open_storage(config.run)
+    assert not storage.exists("done/label.json")
+    for name in ("cluster_labels.csv", "radiograph_labels.csv"):
+        storage.write(name, Run(finished).read(name))
+    assert run_all(config) == "published"
+    assert comparable(model_url(config))[1] == comparable(model_url(finished))[1]
+
+
+def test_without_labels_of_single_radiographs_nothing_is_measured(
+    finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    """Clusters never judge: with decisions about clusters alone there is a model and no figure."""
+    config = small_config(export, tmp_path, label=LabelConfig())
+    run_all(config)
+    open_storage(config.run).write("cluster_labels.csv", Run(finished).read("cluster_labels.csv"))
+    assert run_all(config) == "published"
+    artifact = read_artifact(resolve(open_storage(model_url(config))))
+    assert json.loads(artifact.files["metrics.json"])["holdout"]["num_labelled"] == 0
+    assert b"not measured" in artifact.files["MODEL_CARD.md"]
+
+
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
+def test_interrupted_in_any_stage_it_ends_with_the_same_artifact(
+    stage: str, finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    """The process is stopped at the third file that the stage writes - or its last, if there are fewer."""
+    config = small_config(export, tmp_path)
+    interrupted = _stop_while_writing(config, stage, after=3) or _stop_while_writing(config, stage, after=1)
+    assert interrupted
+    assert not Run(config).is_done(stage)
+    assert run_all(config) == "published"
+    assert comparable(model_url(config)) == comparable(model_url(finished))
+
+
+def _stop_while_writing(config: TrainingConfig, stage: str, *, after: int) -> bool:
+    """Run up to `stage` and stop as if the machine were lost when it has written `after` files."""
+    for earlier in STAGES[: [s.name for s in STAGES].index(stage)]:
+        run_stage(config, earlier.name)
+    run = Run(config)
+    write: Callable[[str, bytes], None] = run.write
+    written: list[str] = []
+
+    class Lost(BaseException):
+        pass
+
+    class LosingRun(Run):
+        def write(self, key: str, data: bytes) -> None:
+            write(key, data)
+            written.append(key)
+            if len(written) == after:
+                raise Lost
+
+    (found,) = (s for s in STAGES if s.name == stage)
+    try:
+        LosingRun(config).execute(found)
+    except Lost:
+        return True
+    open_storage(config.run).delete(f"done/{stage}.json")
+    return False
+
+
+def test_a_signal_in_training_is_exit_code_75_and_resumes_at_the_checkpoint(
+    finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    config_file = tmp_path / "training.toml"
+    config_file.write_text(_toml(export, tmp_path))
+    command = [sys.executable, "-m", "training", "run", "--config", str(config_file)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        checkpoint = tmp_path / "run/pretrain/checkpoint.safetensors"
+        deadline = time.monotonic() + 120
+        while not checkpoint.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate()
+    assert process.returncode == 75, errors.decode()
+    assert b"run the same command again to resume" in errors
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert comparable(f"{tmp_path}/models/small") == comparable(model_url(finished))
+
+
+def _toml(export: Path, folder: Path) -> str:
+    """The small configuration as a file."""
+    lines = []
+    dumped = small_config(export, folder).model_dump(mode="json", exclude_defaults=True)
+    reader = dumped.pop("label")["simulated_reader"]
+    for key, value in dumped.items():
+        if not isinstance(value, dict):
+            lines.append(f"{key} = {json.dumps(value)}")
+    for name, section in [*dumped.items(), ("label.simulated_reader", reader)]:
+        if isinstance(section, dict):
+            lines.append(f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_same_version_twice_fails_cleanly(finished: TrainingConfig, export: Path, tmp_path: Path) -> None:
+    """Another run may not replace what is published; the first artifact stays byte for byte."""
+    version = comparable(model_url(finished))[0].version
+    folder = Path(finished.publish.models) / "small" / version
+    before = {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*")}
+    publish = finished.publish.model_copy(update={"version": version})
+    config = small_config(export, tmp_path, publish=publish, seed=2)
+    with pytest.raises(VersionExists, match="choose another version"):
+        run_all(config)
+    assert {path: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.rglob("*")} == before
+
+
+def test_a_changed_configuration_is_refused_with_the_difference(finished: TrainingConfig, export: Path) -> None:
+    changed = finished.model_copy(update={"cluster": finished.cluster.model_copy(update={"num_clusters": 5})})
+    with pytest.raises(WrongInput, match=r"cluster was done in .*: configuration\.cluster\.num_clusters was 24, is 5"):
+        run_all(changed)
+
+
+def test_an_interruption_is_not_an_error_of_the_input() -> None:
+    assert not issubclass(Interrupted, WrongInput)

@@ -1,0 +1,64 @@
+"""Metrics against values worked out by hand or taken from the literature."""
+
+import numpy as np
+import pytest
+
+from training.metrics import (
+    calibration_error,
+    classification_metrics,
+    cluster_label_scores,
+    confusion_matrix,
+    purity,
+    wilson_interval,
+)
+
+
+def test_purity_counts_each_clusters_commonest_label() -> None:
+    assert purity([0, 0, 0, 1, 1, 2], ["a", "a", "b", "b", "b", "a"]) == pytest.approx(5 / 6)
+
+
+def test_perfect_clusters_score_one_even_when_named_otherwise() -> None:
+    scores = cluster_label_scores([5, 5, 9, 9], ["a", "a", "b", "b"])
+    assert scores == pytest.approx({"purity": 1.0, "cluster_label_nmi": 1.0, "ami": 1.0})
+
+
+def test_one_cluster_per_radiograph_is_pure_but_has_no_ami() -> None:
+    scores = cluster_label_scores(list(range(8)), ["a", "b"] * 4)
+    assert scores["purity"] == 1.0
+    assert scores["ami"] == pytest.approx(0.0, abs=1e-9)
+
+
+def test_wilson_interval_of_96_in_100() -> None:
+    """Newcombe 1998, method 3."""
+    assert wilson_interval(96, 100) == pytest.approx((0.9016, 0.9843), abs=2e-4)
+
+
+def test_wilson_interval_stays_between_zero_and_one() -> None:
+    assert wilson_interval(0, 0) == (0.0, 1.0)
+    assert wilson_interval(10, 10)[1] == pytest.approx(1.0)
+    assert 0.65 < wilson_interval(10, 10)[0] < 0.75
+
+
+def test_classification_counts_top_1_and_top_2() -> None:
+    probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    metrics = classification_metrics(["a", "a", "c", "c"], probabilities, ["a", "b", "c"])
+    assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
+    assert metrics["top_2"]["value"] == 0.75  # type: ignore[index]
+    assert metrics["macro_recall"] == 0.5
+
+
+def test_a_label_without_a_class_is_missed() -> None:
+    """An entity that the clusters lost is an error of the whole, not left out of the count."""
+    metrics = classification_metrics(["toe", "foot"], np.array([[0.9, 0.1]] * 2, np.float32), ["foot", "hand"])
+    assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
+    assert metrics["macro_recall"] == 0.5
+    assert metrics["per_class"]["toe"]["recall"]["value"] == 0.0  # type: ignore[index]
+
+
+def test_calibration_error_of_overconfidence() -> None:
+    assert calibration_error(np.full(10, 0.95, np.float32), np.array([True] * 5 + [False] * 5)) == pytest.approx(0.45)
+
+
+def test_confusion_rows_are_labels() -> None:
+    counts = confusion_matrix(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])
+    assert counts.tolist() == [[1, 1], [0, 1]]

@@ -1,0 +1,91 @@
+"""Spherical k-means: finds what is there, loses no cluster, does not depend on the order."""
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.pseudo_labels import mean_directions, spherical_kmeans
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def bundles(num_bundles: int = 5, per_bundle: int = 40, spread: float = 0.05) -> tuple[Tensor, Tensor]:
+    """Unit vectors around orthogonal directions, and the direction of each."""
+    truth = torch.arange(num_bundles).repeat_interleave(per_bundle)
+    noise = torch.randn(len(truth), 16, generator=generator(1)) * spread
+    return functional.normalize(torch.eye(16)[truth] + noise, dim=1), truth
+
+
+def test_separate_bundles_are_found_exactly() -> None:
+    features, truth = bundles()
+    found = spherical_kmeans(features, 5, iterations=20, generator=generator())
+    assert len(torch.unique(found.assignments_N * 5 + truth)) == 5  # one cluster per bundle, one bundle per cluster
+    assert found.mean_similarity > 0.9
+
+
+def test_a_permutation_of_radiographs_permutes_assignments() -> None:
+    features, _ = bundles(spread=0.4)
+    initial = features[:7].clone()
+    order = torch.randperm(len(features), generator=generator(2))
+    direct = spherical_kmeans(features, 7, iterations=10, generator=generator(), initial_KD=initial)
+    permuted = spherical_kmeans(features[order], 7, iterations=10, generator=generator(), initial_KD=initial)
+    assert torch.equal(direct.assignments_N[order], permuted.assignments_N)
+
+
+def test_the_same_seed_gives_the_same_clusters_and_another_seed_may_not() -> None:
+    features, _ = bundles(spread=0.6)
+    first, second, other = (spherical_kmeans(features, 12, iterations=5, generator=generator(s)) for s in (3, 3, 4))
+    assert torch.equal(first.assignments_N, second.assignments_N)
+    assert not torch.equal(first.assignments_N, other.assignments_N)
+
+
+def test_empty_clusters_are_started_again_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    features, _ = bundles()
+    far = -torch.ones(1, 16) / 4  # nothing is near it
+    initial = torch.cat([torch.eye(16)[:5], far, far])
+    with caplog.at_level("INFO"):
+        found = spherical_kmeans(features, 7, iterations=20, generator=generator(), initial_KD=initial)
+    assert found.num_reseeded >= 2
+    assert torch.bincount(found.assignments_N, minlength=7).min() >= 1
+    assert "started again" in caplog.text
+
+
+def test_every_feature_has_its_most_similar_centroid() -> None:
+    features, _ = bundles(spread=0.5)
+    found = spherical_kmeans(features, 9, iterations=50, generator=generator())
+    assert torch.equal(found.assignments_N, (features @ found.centroids_KD.T).argmax(1))
+    torch.testing.assert_close(found.centroids_KD.norm(dim=1), torch.ones(9))
+
+
+def test_more_iterations_never_loosen_the_clusters() -> None:
+    features, _ = bundles(spread=0.6)
+    tightness = [
+        spherical_kmeans(features, 9, iterations=n, generator=generator(5)).mean_similarity for n in (1, 2, 4, 8, 16)
+    ]
+    assert tightness == sorted(tightness)
+
+
+def test_as_many_clusters_as_features_gives_each_its_own() -> None:
+    features, _ = bundles(per_bundle=2, spread=0.3)
+    found = spherical_kmeans(features, len(features), iterations=20, generator=generator())
+    assert len(torch.unique(found.assignments_N)) == len(features)
+
+
+def test_identical_features_still_fill_every_cluster() -> None:
+    features = functional.normalize(torch.ones(10, 4), dim=1)
+    found = spherical_kmeans(features, 3, iterations=1, generator=generator())
+    assert torch.isfinite(found.centroids_KD).all()
+
+
+def test_more_clusters_than_features_is_refused() -> None:
+    with pytest.raises(ValueError, match="3 features cannot make 4 clusters"):
+        spherical_kmeans(torch.eye(3), 4, iterations=1, generator=generator())
+
+
+def test_mean_directions_of_an_empty_cluster_are_zero() -> None:
+    means = mean_directions(torch.eye(3), torch.tensor([0, 0, 2]), 3)
+    torch.testing.assert_close(means[0], torch.tensor([0.5**0.5, 0.5**0.5, 0.0]))
+    assert not means[1].any()
