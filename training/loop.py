@@ -41,7 +41,7 @@ def train_step(loss: Tensor, modules: nn.Module, optimizer: torch.optim.Optimize
     norm = nn.utils.clip_grad_norm_(modules.parameters(), 5.0)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
         raise SamxError(
-            f"{where}: loss {float(loss.detach())} or gradient norm {float(norm)} is not finite; lower the learning rate"
+            f"{where}: loss {float(loss.detach())} or gradient norm {float(norm)} is not finite; lower the rate"
         )
     optimizer.step()
     return float(loss.detach())
