@@ -45,6 +45,11 @@ _PROJECTION = tuple(
     for suffix in ("1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "12.1", "12.1.1", "12.2", "12.2.1")
 )
 _SECONDARY_CAPTURE = tuple("1.2.840.10008.5.1.4.1.1." + suffix for suffix in ("7", "7.1", "7.2", "7.3", "7.4"))
+_COLOUR_INTERPRETATIONS = (
+    "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT",
+    "YBR_RCT", "XYB",
+)  # fmt: skip
+"""Defined Terms of Photometric Interpretation, PS3.3 C.7.6.3.1.2."""
 _MODALITIES = ("CR", "DX", "RG", "MG", "XA", "RF", "IO", "PX")
 
 _LOCK = threading.RLock()
@@ -212,9 +217,11 @@ def check_supported(file: ParsedFile) -> None:
     photometric = elements.text("PhotometricInterpretation")[:16]
     samples = (elements.shorts("SamplesPerPixel") or [1])[0]
     if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2", ""):
+        # Repeated only if it is a term of the standard: a broken file may hold anything there, a patient's name too.
+        named = repr(photometric) if photometric in _COLOUR_INTERPRETATIONS else "no term of the standard"
         raise UnsupportedRadiograph(
             "colour",
-            f"Samples per Pixel (0028,0002) is {samples}, Photometric Interpretation (0028,0004) is {photometric!r}; "
+            f"Samples per Pixel (0028,0002) is {samples}, Photometric Interpretation (0028,0004) is {named}; "
             "allowed are 1 and MONOCHROME1 or MONOCHROME2",
         )
     syntax = file.transfer_syntax_uid
