@@ -372,13 +372,13 @@ def test_a_manifest_that_breaks_its_schema_is_corrupt(
 
 
 @on_both
-@pytest.mark.parametrize("files", [FILES, {**FILES, WEIGHTS: b"other"}, {**FILES, "extra": b""}])
-def test_a_published_version_cannot_be_published_again(models: Storage, files: Mapping[str, bytes]) -> None:
+def test_a_published_version_cannot_be_published_again(models: Storage) -> None:
     publish(models)
     before = contents(models)
-    with pytest.raises(VersionExists, match="version 1 of m is published"):
-        publish(models, files=files)
-    assert contents(models) == before
+    for files in (FILES, {**FILES, WEIGHTS: b"other"}, {**FILES, "extra": b""}):
+        with pytest.raises(VersionExists, match="version 1 of m is published"):
+            publish(models, files=files)
+        assert contents(models) == before
 
 
 def test_versions_stand_beside_each_other(models: Storage) -> None:
