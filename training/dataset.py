@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.run import Run
+from training.run import RADIOGRAPH_LABELS, Run
 
 Part = Literal["development", "holdout_internal", "holdout_external"]
 
@@ -56,6 +56,13 @@ def load_dataset(run: Run, *parts: Part) -> Dataset:
     chosen = [index for index, row in enumerate(rows) if split[row["key"]]["part"] in parts]
     folds = [int(split[rows[index]["key"]]["fold"] or -1) for index in chosen]
     return Dataset([rows[index] for index in chosen], torch.from_numpy(images_NHW[chosen]), folds)
+
+
+def radiograph_labels(run: Run) -> dict[str, str]:
+    """Label by key of the radiographs that people or the data set have labelled; empty where nobody has."""
+    if not run.storage.exists(RADIOGRAPH_LABELS):
+        return {}
+    return {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
 
 
 def images_key(shard: int) -> str:

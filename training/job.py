@@ -2,7 +2,6 @@
 
 import logging
 
-from samx.storage import open_storage
 from training.config import TrainingConfig
 from training.run import CLUSTER_LABELS, RADIOGRAPH_LABELS, Run, Stage
 from training.stages.cluster import cluster
@@ -71,4 +70,4 @@ def run_all(config: TrainingConfig) -> str:
 
 
 def _awaits_labels(run: Run) -> bool:
-    return run.config.label.simulated_reader is None and not open_storage(run.config.run).exists(CLUSTER_LABELS)
+    return run.config.label.simulated_reader is None and not run.storage.exists(CLUSTER_LABELS)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from training.calibration import fit_temperature, review_threshold
-from training.dataset import Dataset, load_dataset
+from training.dataset import Dataset, load_dataset, radiograph_labels
 from training.finetuning import feature_distribution, finetune, injected_network, targets_of
 from training.loop import compute_features
 from training.metrics import classification_metrics, proportion
@@ -79,9 +79,7 @@ def _report(
 ) -> None:
     """Calibrate on radiographs that people or the data set have labelled, and say how good the answers are."""
     config = run.config.cross_validate
-    truth: dict[str, str] = {}
-    if run.storage.exists(RADIOGRAPH_LABELS):
-        truth = {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
+    truth = radiograph_labels(run)
     known = [index for index, key in enumerate(development.keys) if key in truth]
     names = [truth[development.keys[index]] for index in known]
     temperature = fit_temperature(logits_NK[known], names, classes) if known else 1.0

@@ -11,7 +11,7 @@ import numpy as np
 
 from samx.classifier import Prediction
 from training import plots
-from training.dataset import Part, load_dataset
+from training.dataset import Part, load_dataset, radiograph_labels
 from training.labels import class_order
 from training.metrics import classification_metrics, confusion_matrix, proportion
 from training.model import model_classifier
@@ -26,9 +26,7 @@ _PARTS: tuple[Part, ...] = ("holdout_internal", "holdout_external")
 def evaluate(run: Run) -> None:
     """Answer for the hold-out and measure."""
     classifier = model_classifier(run)
-    truth: dict[str, str] = {}
-    if run.storage.exists(RADIOGRAPH_LABELS):
-        truth = {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
+    truth = radiograph_labels(run)
     rows: list[dict[str, object]] = []
     answers: list[tuple[str, str, Prediction]] = []
     for part in _PARTS:
