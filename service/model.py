@@ -14,7 +14,7 @@ from samx.artifact import ClassEntry, Manifest, resolve
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
 from samx.grad_cam import overlay, to_png
-from samx.preprocessing import preprocess
+from samx.preprocessing import fit, in_square
 from samx.radiograph import Radiograph
 from samx.storage import open_storage
 from service.problems import ProblemError, problem_of, traceback_without_values
@@ -89,11 +89,11 @@ class Model:
         return answer.model_dump_json().encode()
 
     def _heat_map(self, radiograph: Radiograph, prediction: Prediction) -> HeatMap | None:
-        """The heat map over what the network saw, in the finest resolution at hand rather than in the network's."""
+        """The heat map over the field the network saw, in the finest resolution at hand and not equalised: for eyes."""
         if prediction.heat is None:
             return None
-        fine = self._spec.preprocessing.model_copy(update={"size": min(self._spec.preprocessing.working_size, 1024)})
-        image = preprocess(radiograph, fine)
+        size = min(self._spec.preprocessing.working_size, 1024)
+        image = in_square(fit(radiograph.pixels, size), size)
         return HeatMap(
             label=prediction.label,
             width=image.shape[1],
