@@ -79,8 +79,6 @@ class ClusterConfig(Section):
     pca_dim: int = pydantic.Field(default=128, ge=2)
     """Principal components kept of the learned features and of the HOG, each."""
     kmeans_iterations: int = pydantic.Field(default=50, ge=1)
-    kmeans_restarts: int = pydantic.Field(default=4, ge=1)
-    """k-means++ seedings; the tightest result is kept."""
     sheet_columns: int = pydantic.Field(default=8, ge=1)
     """Radiographs per cluster on the contact sheets."""
 

@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass
 
 import torch
+from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 65536
 _SEEDING_SAMPLE_PER_CLUSTER = 64
+_WARD_SAMPLE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,27 @@ def spherical_kmeans(
     if num_reseeded:
         logger.info("k-means: empty clusters were started again %d times", num_reseeded)
     return Clustering(assignments_N, centroids_KD, similarities_N, num_reseeded)
+
+
+def ward_seeds(features_ND: Tensor, num_clusters: int, generator: torch.Generator) -> Tensor:
+    """Centroids to start k-means from, by Ward's hierarchy (Ward 1963) of up to 10,000 radiographs.
+
+    It joins from below and so keeps small groups that k-means++ misses. Time and memory grow with the square of the
+    sample: 10,000 take half a minute and 1 GB.
+
+    Args:
+        features_ND: unit vectors, float32.
+        num_clusters: K, at most N.
+        generator: on the CPU; draws the sample, which holds at least K features.
+
+    Returns:
+        Unit vectors `(K, D)`.
+    """
+    sample_size = min(len(features_ND), max(_WARD_SAMPLE, num_clusters))
+    chosen = torch.randperm(len(features_ND), generator=generator)[:sample_size].sort().values
+    sample_SD = features_ND[chosen.to(features_ND.device)]
+    joined_S = AgglomerativeClustering(num_clusters, linkage="ward").fit_predict(sample_SD.cpu().numpy())
+    return mean_directions(sample_SD, torch.from_numpy(joined_S).to(sample_SD.device), num_clusters)
 
 
 def mean_directions(features_ND: Tensor, assignments_N: Tensor, num_clusters: int) -> Tensor:

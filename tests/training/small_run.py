@@ -33,7 +33,7 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
         index=IndexConfig(shard_size=16),
         split=SplitConfig(external_sites=(EXTERNAL_SITE,), holdout_fraction=0.2, num_folds=2),
         pretrain=PretrainConfig(num_prototypes=8, epochs=2, batch_size=16, projection_dim=16),
-        cluster=ClusterConfig(num_clusters=24, pca_dim=16, kmeans_restarts=1, sheet_columns=4),
+        cluster=ClusterConfig(num_clusters=24, pca_dim=16, sheet_columns=4),
         label=LabelConfig(
             simulated_reader=SimulatedReaderConfig(
                 truth=str(export / "truth.csv"), not_musculoskeletal=NOT_MUSCULOSKELETAL

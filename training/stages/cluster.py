@@ -15,14 +15,14 @@ from training import plots
 from training.dataset import load_dataset
 from training.features import concatenate_unit, hog_features, principal_components
 from training.loop import compute_features
-from training.pseudo_labels import spherical_kmeans
+from training.pseudo_labels import spherical_kmeans, ward_seeds
 from training.run import Run
 
 _CLUSTERS_PER_SHEET = 12
 
 
 def cluster(run: Run) -> None:
-    """Cluster the features of whole images by spherical k-means.
+    """Cluster the features of whole images by spherical k-means, started from Ward's hierarchy.
 
     Raises:
         WrongInput: fewer radiographs than clusters.
@@ -41,17 +41,13 @@ def cluster(run: Run) -> None:
     if config.hog_weight:
         parts.append((hog_features(development.images_NHW, run.device, config.pca_dim), config.hog_weight))
     features_ND = concatenate_unit(parts)
-    found = max(
-        (
-            spherical_kmeans(
-                features_ND,
-                config.num_clusters,
-                iterations=config.kmeans_iterations,
-                generator=run.generator("cluster", restart),
-            )
-            for restart in range(config.kmeans_restarts)
-        ),
-        key=lambda clustering: clustering.mean_similarity,
+    generator = run.generator("cluster")
+    found = spherical_kmeans(
+        features_ND,
+        config.num_clusters,
+        iterations=config.kmeans_iterations,
+        generator=generator,
+        initial_KD=ward_seeds(features_ND, config.num_clusters, generator),
     )
     run.write_array("cluster/features.npy", features_ND.numpy())
     assigned, similarity = found.assignments_N.numpy(), found.similarities_N.numpy()
