@@ -33,7 +33,7 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
         "",
         "## How good it is",
         "",
-        "Judged by labels that people or the data set gave, never by clusters; 95 % Wilson intervals.",
+        "Judged by labels that people or the data set gave, never by clusters; with 95 % intervals (Wilson).",
         "",
         "| radiographs | n | top-1 | top-2 | macro recall | accepted | right among accepted |",
         "| --- | --- | --- | --- | --- | --- | --- |",
@@ -73,9 +73,8 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
 
 
 def _row(title: str, figures: dict[str, Any]) -> str:
-    cells = [title, str(figures["n"]), _share(figures["top_1"]), _share(figures["top_2"])]
-    cells.append(f"{100 * figures['macro_recall']:.1f} %")
-    cells += [_share(figures[name]) if name in figures else "" for name in ("accepted", "accepted_precision")]
+    names = ("top_1", "top_2", "macro_recall", "accepted", "accepted_precision")
+    cells = [title, str(figures["n"]), *(_share(figures[name]) if name in figures else "" for name in names)]
     return f"| {' | '.join(cells)} |"
 
 

@@ -8,6 +8,7 @@ from training.metrics import (
     classification_metrics,
     cluster_label_scores,
     confusion_matrix,
+    mean_of_proportions,
     purity,
     wilson_interval,
 )
@@ -44,15 +45,31 @@ def test_classification_counts_top_1_and_top_2() -> None:
     metrics = classification_metrics(["a", "a", "c", "c"], probabilities, ["a", "b", "c"])
     assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
     assert metrics["top_2"]["value"] == 0.75  # type: ignore[index]
-    assert metrics["macro_recall"] == 0.5
+    assert metrics["macro_recall"]["value"] == 0.5  # type: ignore[index]
 
 
 def test_a_label_without_a_class_is_missed() -> None:
     """An entity that the clusters lost is an error of the whole, not left out of the count."""
     metrics = classification_metrics(["toe", "foot"], np.array([[0.9, 0.1]] * 2, np.float32), ["foot", "hand"])
     assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
-    assert metrics["macro_recall"] == 0.5
+    assert metrics["macro_recall"]["value"] == 0.5  # type: ignore[index]
     assert metrics["per_class"]["toe"]["recall"]["value"] == 0.0  # type: ignore[index]
+
+
+def test_the_mean_of_one_proportion_has_the_interval_of_the_proportion() -> None:
+    mean = mean_of_proportions([7], [10])
+    low, high = wilson_interval(7, 10)
+    assert (mean["value"], mean["low"], mean["high"]) == pytest.approx((0.7, low, high), abs=1e-6)
+
+
+def test_the_interval_of_a_mean_of_proportions_holds_the_truth_in_about_95_of_100() -> None:
+    rates, totals = np.array([0.6, 0.8, 0.9, 0.97, 1.0]), np.array([4, 10, 30, 60, 3])
+    generator = np.random.default_rng(0)
+    held = 0
+    for _ in range(2000):
+        mean = mean_of_proportions(generator.binomial(totals, rates).tolist(), totals.tolist())
+        held += mean["low"] <= rates.mean() <= mean["high"]  # type: ignore[operator]
+    assert 0.93 < held / 2000 < 0.99
 
 
 def test_calibration_error_of_overconfidence() -> None:
