@@ -17,6 +17,7 @@ PREPROCESSING_VERSION: Final = 2
 """Raised whenever the same radiograph would give another image; artifacts of other versions are refused."""
 
 _UNIFORM_SPREAD = 0.03
+_WHITE = 0.95
 _LARGEST_TRIM = 0.4
 _ELLIPSE = 0.9
 _GREY_LEVELS = 1024
@@ -101,8 +102,9 @@ def in_square(pixels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.uint
 def trim_uniform_border(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Cut rows and columns of one grey value off the edges: collimator shadow, film frames, padding.
 
-    A line counts as uniform when the middle 90 % of its values lie within 0.03; burned-in characters touch fewer.
-    At most 40 % of a side is cut from one edge, so that a blank exposure stays an image.
+    A line belongs to the border when the middle 90 % of its values lie within 0.03, burned-in characters touching
+    fewer; or when half of it is white, which the air around a limb never is: white shutters keep their captions and
+    stand askew. At most 40 % of a side is cut from one edge, so that a blank exposure stays an image.
 
     Args:
         pixels: `(H, W)` float32 in [0, 1].
@@ -112,12 +114,12 @@ def trim_uniform_border(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float
     """
 
     def kept(axis: int) -> slice:
-        low, high = np.percentile(pixels, (5.0, 95.0), axis=axis)
-        textured = np.flatnonzero(high - low > _UNIFORM_SPREAD)
+        low, median, high = np.percentile(pixels, (5.0, 50.0, 95.0), axis=axis)
+        inside = np.flatnonzero((high - low > _UNIFORM_SPREAD) & (median < _WHITE))
         length = len(low)
-        if len(textured) == 0:
+        if len(inside) == 0:
             return slice(0, length)
         furthest = int(length * _LARGEST_TRIM)
-        return slice(min(int(textured[0]), furthest), max(int(textured[-1]) + 1, length - furthest))
+        return slice(min(int(inside[0]), furthest), max(int(inside[-1]) + 1, length - furthest))
 
     return pixels[kept(1), kept(0)]

@@ -62,7 +62,7 @@ class PretrainConfig(Section):
     """Sharpens the similarity to the prototypes before the softmax (Caron et al. 2020, section 3.1)."""
     projection_dim: int = pydantic.Field(default=128, ge=2)
     """Dimension of the unit sphere on which prototypes lie."""
-    contrast_weight: float = pydantic.Field(default=1.0, ge=0)
+    contrast_weight: float = pydantic.Field(default=0.3, ge=0)
     """Weight of telling radiographs apart (NT-Xent) beside finding their cluster; 0: prototypes alone."""
     hog_weight: float = pydantic.Field(default=0.7, ge=0)
     """Weight of histograms of oriented gradients beside the learned features when pseudo-labels are made; 0: none."""

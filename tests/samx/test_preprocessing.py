@@ -210,6 +210,20 @@ def test_a_large_burned_in_marker_keeps_the_border() -> None:
     assert is_cut_to(pixels, slice(5, 90), slice(30, 180))
 
 
+def test_a_white_shutter_goes_though_it_is_askew_and_bears_a_caption() -> None:
+    pixels = framed(1.0)
+    pixels[10:14, 20:80] = 0.3
+    pixels[20:60, 176:180] = 1.0  # the right edge leans: more than half of its first columns is white
+    assert is_cut_to(pixels, slice(20, 90), slice(30, 176))
+
+
+def test_half_a_line_of_black_air_stays() -> None:
+    pixels = textured(100, 80)
+    pixels[:60] = 0.0
+    pixels[:60, 30:50] = textured(60, 20)
+    assert is_cut_to(pixels, slice(None), slice(None))
+
+
 def test_a_uniform_line_inside_stays() -> None:
     pixels = framed(0.0)
     pixels[50:60] = 0.0
