@@ -12,15 +12,19 @@ def fit_temperature(logits_NK: Tensor, labels: Sequence[str], classes: Sequence[
     """The temperature that makes the labels most likely (Guo et al. 2017, section 4.2).
 
     Args:
-        logits_NK: answers for radiographs that were not learned from.
-        labels: their labels, `N`; those that are none of the classes are passed over.
+        logits_NK: answers for radiographs that were not learned from; -inf for a class that was not learned at all.
+        labels: their labels, `N`; those that are none of the classes, or of one that was not learned, are passed over.
         classes: in head order.
 
     Returns:
         A number in [0.05, 20], found by golden-section search; 1 where no label is a class.
     """
     position = {label: index for index, label in enumerate(classes)}
-    known = [index for index, label in enumerate(labels) if label in position]
+    known = [
+        index
+        for index, label in enumerate(labels)
+        if label in position and logits_NK[index, position[label]].isfinite()
+    ]
     if not known:
         return 1.0
     targets_N = torch.tensor([position[labels[index]] for index in known])

@@ -30,3 +30,14 @@ def test_threshold_keeps_the_promised_precision() -> None:
 
 def test_threshold_is_one_where_no_answer_can_be_trusted() -> None:
     assert review_threshold(torch.tensor([0.9, 0.8]), torch.tensor([False, False]), 0.9) == 1.0
+
+
+def test_a_class_that_was_not_learned_says_nothing_about_temperature() -> None:
+    logits = torch.randn(200, 3, generator=torch.Generator().manual_seed(0)) * 2
+    labels = [("a", "b", "c")[int(best)] for best in logits.argmax(1)]
+    labels[::5] = ["b"] * 40
+    unlearned = torch.tensor([[5.0, 1.0, -torch.inf]]).repeat(10, 1)
+    both = torch.cat([logits, unlearned])
+    alone = fit_temperature(logits, labels, ["a", "b", "c"])
+    assert fit_temperature(both, [*labels, *["c"] * 10], ["a", "b", "c"]) == pytest.approx(alone, rel=1e-3)
+    assert 0.1 < alone < 10

@@ -45,7 +45,7 @@ def cross_validate(run: Run) -> None:
 def _answer_fold(
     run: Run, fold: int, development: Dataset, label_of: dict[str, str], classes: list[str]
 ) -> dict[str, Tensor]:
-    """Train without a fold and answer for it."""
+    """Train without a fold and answer for it; a class that only this fold holds gets the logit -inf."""
     keys, folds = development.keys, development.folds
     learned = development.where(lambda index: folds[index] != fold and keys[index] in label_of)
     targets_N = targets_of([label_of[key] for key in learned.keys], classes)
@@ -64,9 +64,11 @@ def _answer_fold(
     scope = feature_distribution(
         compute_features(network.features, learned.images_NHW, run.device, precise=True), targets_N, len(classes)
     )
+    logits_NK = compute_features(network, answered.images_NHW, run.device, precise=True)
+    absent_K = torch.bincount(targets_N, minlength=len(classes)) == 0
     return {
         "positions_N": torch.tensor([index for index in range(len(development)) if folds[index] == fold]),
-        "logits_NK": compute_features(network, answered.images_NHW, run.device, precise=True),
+        "logits_NK": logits_NK.masked_fill(absent_K, -torch.inf),
         "untrained_NK": untrained_NK,
         "distances_N": scope.distances(
             compute_features(network.features, answered.images_NHW, run.device, precise=True)
