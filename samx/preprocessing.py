@@ -12,13 +12,11 @@ import pydantic
 from PIL import Image
 
 from samx.radiograph import Radiograph
+from samx.reading.field import field_of
 
-PREPROCESSING_VERSION: Final = 2
+PREPROCESSING_VERSION: Final = 3
 """Raised whenever the same radiograph would give another image; artifacts of other versions are refused."""
 
-_UNIFORM_SPREAD = 0.03
-_WHITE = 0.95
-_LARGEST_TRIM = 0.4
 _ELLIPSE = 0.9
 _GREY_LEVELS = 1024
 
@@ -28,7 +26,7 @@ class PreprocessingConfig(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[2] = PREPROCESSING_VERSION
+    version: Literal[3] = PREPROCESSING_VERSION
     """Version of the code below; written into the artifact and checked when it is loaded."""
     size: int = pydantic.Field(default=224, ge=32, le=1024)
     """Side of the square image in pixels. Cost grows with its square; below 96 small bones are lost."""
@@ -43,7 +41,7 @@ class PreprocessingConfig(pydantic.BaseModel):
 
 
 def preprocess(radiograph: Radiograph, config: PreprocessingConfig) -> npt.NDArray[np.uint8]:
-    """Trim uniform borders, fit into a square without changing the aspect ratio, and equalise the grey levels.
+    """Cut off what lies outside the field, fit into a square without changing the aspect ratio, equalise grey levels.
 
     Args:
         radiograph: pixels `(H, W)` float32 in [0, 1], bright is dense.
@@ -56,8 +54,8 @@ def preprocess(radiograph: Radiograph, config: PreprocessingConfig) -> npt.NDArr
 
 
 def fit(pixels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.float32]:
-    """Trim uniform borders and resize the rest by area to a long side of `size`, `(H, W)` float32 in [0, 1]."""
-    field = trim_uniform_border(pixels)
+    """Cut off what lies outside the field; resize the rest to a long side of `size`, `(H, W)` float32 in [0, 1]."""
+    field = pixels[field_of(pixels)]
     scale = size / max(field.shape)
     height, width = (max(1, round(side * scale)) for side in field.shape)
     resized = Image.fromarray(np.ascontiguousarray(field)).resize((width, height), Image.Resampling.BILINEAR)
@@ -97,29 +95,3 @@ def in_square(pixels: npt.NDArray[np.float32], size: int) -> npt.NDArray[np.uint
     top, left = (size - height) // 2, (size - width) // 2
     image[top : top + height, left : left + width] = np.rint(pixels * 255.0)
     return image
-
-
-def trim_uniform_border(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Cut rows and columns of one grey value off the edges: collimator shadow, film frames, padding.
-
-    A line belongs to the border when the middle 90 % of its values lie within 0.03, burned-in characters touching
-    fewer; or when half of it is white, which the air around a limb never is: white shutters keep their captions and
-    stand askew. At most 40 % of a side is cut from one edge, so that a blank exposure stays an image.
-
-    Args:
-        pixels: `(H, W)` float32 in [0, 1].
-
-    Returns:
-        A view of `pixels`, `(H', W')` with `H' <= H` and `W' <= W`, never empty.
-    """
-
-    def kept(axis: int) -> slice:
-        low, median, high = np.percentile(pixels, (5.0, 50.0, 95.0), axis=axis)
-        inside = np.flatnonzero((high - low > _UNIFORM_SPREAD) & (median < _WHITE))
-        length = len(low)
-        if len(inside) == 0:
-            return slice(0, length)
-        furthest = int(length * _LARGEST_TRIM)
-        return slice(min(int(inside[0]), furthest), max(int(inside[-1]) + 1, length - furthest))
-
-    return pixels[kept(1), kept(0)]

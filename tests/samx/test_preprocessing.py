@@ -18,9 +18,9 @@ from samx.preprocessing import (
     equalise,
     fit,
     preprocess,
-    trim_uniform_border,
 )
 from samx.radiograph import Radiograph, RadiographAttributes
+from samx.reading.field import field_of
 
 Pixels = npt.NDArray[np.float32]
 
@@ -174,74 +174,9 @@ def test_a_uniform_frame_does_not_matter() -> None:
 # -------------------------------------------------------------------------------------------------------------- border
 
 
-def framed(border: float | Pixels) -> Pixels:
-    pixels = np.empty((100, 200), np.float32)
-    pixels[:] = border
-    pixels[20:90, 30:180] = textured(70, 150)
-    return pixels
-
-
-def is_cut_to(pixels: Pixels, rows: slice, columns: slice) -> bool:
-    cut = trim_uniform_border(pixels)
-    return np.shares_memory(cut, pixels) and np.array_equal(cut, pixels[rows, columns])
-
-
-@pytest.mark.parametrize("grey", [0.0, 0.4, 1.0])
-def test_a_uniform_border_is_cut_off_exactly(grey: float) -> None:
-    assert is_cut_to(framed(grey), slice(20, 90), slice(30, 180))
-
-
-@pytest.mark.parametrize(("spread", "cut"), [(0.01, True), (0.1, False)])
-def test_a_border_of_faint_noise_is_cut_off_and_one_of_strong_noise_stays(spread: float, cut: bool) -> None:
-    noise = np.random.default_rng(0).uniform(0, spread, (100, 200)).astype(np.float32)
-    expected = (slice(20, 90), slice(30, 180)) if cut else (slice(None), slice(None))
-    assert is_cut_to(framed(noise), *expected)
-
-
-def test_a_small_burned_in_marker_does_not_keep_the_border() -> None:
-    pixels = framed(0.0)
-    pixels[5:9, 90:98] = 1.0  # 4 % of a row; columns there are textured anyway
-    assert is_cut_to(pixels, slice(20, 90), slice(30, 180))
-
-
-def test_a_large_burned_in_marker_keeps_the_border() -> None:
-    pixels = framed(0.0)
-    pixels[5:9, 90:110] = 1.0  # 10 % of a row
-    assert is_cut_to(pixels, slice(5, 90), slice(30, 180))
-
-
-def test_a_white_shutter_goes_though_it_is_askew_and_bears_a_caption() -> None:
-    pixels = framed(1.0)
-    pixels[10:14, 20:80] = 0.3
-    pixels[20:60, 176:180] = 1.0  # the right edge leans: more than half of its first columns is white
-    assert is_cut_to(pixels, slice(20, 90), slice(30, 176))
-
-
-def test_half_a_line_of_black_air_stays() -> None:
-    pixels = textured(100, 80)
-    pixels[:60] = 0.0
-    pixels[:60, 30:50] = textured(60, 20)
-    assert is_cut_to(pixels, slice(None), slice(None))
-
-
-def test_a_uniform_line_inside_stays() -> None:
-    pixels = framed(0.0)
-    pixels[50:60] = 0.0
-    assert is_cut_to(pixels, slice(20, 90), slice(30, 180))
-
-
-def test_no_more_than_four_tenths_are_cut_from_an_edge() -> None:
-    pixels = np.zeros((100, 100), np.float32)
-    pixels[70:80] = textured(10, 100)
-    assert is_cut_to(pixels, slice(40, 80), slice(0, 100))
-    assert is_cut_to(np.flipud(pixels), slice(20, 60), slice(0, 100))
-    assert is_cut_to(pixels.T, slice(0, 100), slice(40, 80))
-
-
 @pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
 def test_a_blank_exposure_stays_an_image(grey: float) -> None:
     pixels = np.full((90, 60), grey, np.float32)
-    assert is_cut_to(pixels, slice(None), slice(None))
     np.testing.assert_array_equal(preprocess(radiograph(pixels), SMALL), np.zeros((64, 64)))
 
 
@@ -255,7 +190,7 @@ def test_extreme_shapes_give_an_image(shape: tuple[int, int], kind: str) -> None
         "textured": np.random.default_rng(0).random(num_pixels),
     }[kind]
     pixels = values.reshape(shape).astype(np.float32)
-    field = trim_uniform_border(pixels)
+    field = pixels[field_of(pixels)]
     assert field.size > 0
     image = preprocess(radiograph(pixels), SMALL)
     assert image.shape == (64, 64)

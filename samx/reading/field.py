@@ -1,0 +1,36 @@
+"""The collimated field: the part of a radiograph inside shutters, film frames and padding."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_UNIFORM_SPREAD = 0.03
+_WHITE = 0.95
+_LARGEST_TRIM = 0.4
+
+
+def field_of(pixels: NDArray[np.floating[Any]]) -> tuple[slice, slice]:
+    """Finds the rows and columns that are left when uniform ones are cut off the edges.
+
+    A line belongs to the border when the middle 90 % of its values lie within 0.03, burned-in characters touching
+    fewer; or when half of it is white, which the air around a limb never is: white shutters keep their captions and
+    stand askew. At most 40 % of a side is cut from one edge, so that a blank exposure stays an image.
+
+    Args:
+        pixels: `(H, W)` in [0, 1].
+
+    Returns:
+        Rows and columns, neither empty.
+    """
+
+    def kept(axis: int) -> slice:
+        low, median, high = np.percentile(pixels, (5.0, 50.0, 95.0), axis=axis)
+        inside = np.flatnonzero((high - low > _UNIFORM_SPREAD) & (median < _WHITE))
+        length = len(low)
+        if len(inside) == 0:
+            return slice(0, length)
+        furthest = int(length * _LARGEST_TRIM)
+        return slice(min(int(inside[0]), furthest), max(int(inside[-1]) + 1, length - furthest))
+
+    return kept(1), kept(0)
