@@ -2,7 +2,7 @@
 
     SamxError
     |-- RadiographError             one file cannot be used; has a stable `code`; other files are not harmed
-    |   |-- NotARadiographFormat    the bytes are no DICOM, PNG or JPEG                    (HTTP 415)
+    |   |-- NotARadiographFormat    the bytes are no DICOM, PNG, JPEG or TIFF              (HTTP 415)
     |   |-- RadiographTooLarge      a size limit was exceeded before or while decoding     (HTTP 413)
     |   |-- UnreadableRadiograph    the format is right, the bytes are broken              (HTTP 422)
     |   `-- UnsupportedRadiograph   readable, but not one grey radiograph: refused by name (HTTP 422)

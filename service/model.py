@@ -83,7 +83,12 @@ class Model:
             ],
             out_of_scope_score=prediction.out_of_scope_score,
             tag=tag_of(prediction.label, radiograph.attributes.body_part_examined),
-            radiograph=RadiographFacts(format=radiograph.format, rows=radiograph.rows, columns=radiograph.columns),
+            radiograph=RadiographFacts(
+                format=radiograph.format,
+                rows=radiograph.rows,
+                columns=radiograph.columns,
+                was_negative=radiograph.was_negative,
+            ),
             grad_cam=self._heat_map(radiograph, prediction),
         )
         return answer.model_dump_json().encode()

@@ -15,7 +15,7 @@ _MEANINGS = {
     405: "The path does not take this method.",
     408: "The body took too long to arrive.",
     413: "The body, or the radiograph inside it, is larger than what is taken.",
-    415: "Not a format in which radiographs are read: DICOM, PNG, JPEG.",
+    415: "Not a format in which radiographs are read: DICOM, PNG, JPEG, TIFF.",
     422: "Broken, or readable but not one grey radiograph; `detail` names the attribute and its value.",
     503: "Too many requests in work or waiting, or the model is not ready; `Retry-After` says when to come back.",
 }

@@ -73,11 +73,13 @@ class Tag(_Answer):
 class RadiographFacts(_Answer):
     """What was read."""
 
-    format: Literal["dicom", "png", "jpeg"]
+    format: Literal["dicom", "png", "jpeg", "tiff"]
     rows: int = Field(ge=1)
     """Rows of the file, before it was reduced."""
     columns: int = Field(ge=1)
     """Columns of the file, before it was reduced."""
+    was_negative: bool
+    """Whether air was bright, against what the file says or for lack of it, and the grey values have been inverted."""
 
 
 class HeatMap(_Answer):

@@ -20,12 +20,12 @@ from service.problems import ProblemError
 
 FILE_FIELD = "file"
 MULTIPART = "multipart/form-data"
-RAW_MEDIA_TYPES = ("application/dicom", "application/octet-stream", "image/png", "image/jpeg")
+RAW_MEDIA_TYPES = ("application/dicom", "application/octet-stream", "image/png", "image/jpeg", "image/tiff")
 """What a raw body may be called; the bytes decide what it is."""
 
 _HOW_TO_SEND = (
     f"Send the radiograph as the field '{FILE_FIELD}' of a {MULTIPART} body, or as the body itself with Content-Type "
-    "application/dicom, image/png, image/jpeg or application/octet-stream."
+    "application/dicom, image/png, image/jpeg, image/tiff or application/octet-stream."
 )
 
 

@@ -14,7 +14,7 @@ Part = Literal["development", "holdout_internal", "holdout_external"]
 
 INDEX_COLUMNS = (
     "key", "etag", "sha256", "format", "rows", "columns", "patient", "site", "body_part_examined", "view_position",
-    "laterality",
+    "laterality", "was_negative",
 )  # fmt: skip
 SPLIT_COLUMNS = ("key", "part", "fold")
 

@@ -38,6 +38,7 @@ Decoder = Callable[[memoryview], tuple[Array, int]]
 _JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JPEG_LS, _JPEG_LOSSLESS = 0xF7, 0xC3  # frame headers
+_OVERSHOOT = 1.5  # of a low-pass beside an edge, where the codestream has room for more bits than are stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +53,16 @@ class _Header:
     decoders: tuple[Decoder, ...]
     """The first is the better one."""
     by_dct: bool = False
-    jpeg_2000_pixels: int = 0
-    """At the resolution that the first decoder gives."""
 
 
 def read_codestream(frame: memoryview, image_pixel: ImagePixel, working_size: int, limits: ReadLimits) -> Raster:
     """Decodes a frame, after comparing what its header claims; see samx.reading.codecs.raster."""
     if frame[:2].tobytes() == _JPEG_START:
-        header = _jpeg(frame, working_size, limits)
+        header = _jpeg(frame, image_pixel, working_size, limits)
     else:
         start = bytes(frame[:4096]).find(_JPEG_2000_START)  # behind the boxes of a JP2 file, which happen
         frame = frame[max(start, 0) :]
-        header = _jpeg_2000(frame, working_size, limits)
+        header = _jpeg_2000(frame, image_pixel, working_size, limits)
     if header.components != 1:
         raise UnsupportedRadiograph(
             "colour", f"the codestream has {header.components} components per pixel; allowed is 1"
@@ -74,7 +73,6 @@ def read_codestream(frame: memoryview, image_pixel: ImagePixel, working_size: in
             f"the codestream has {header.rows} rows and {header.columns} columns; the attributes say "
             f"{image_pixel.rows} and {image_pixel.columns}",
         )
-    limits.check_jpeg_2000(header.jpeg_2000_pixels)
     failures = []
     for decode in header.decoders:
         try:
@@ -91,8 +89,11 @@ def _values(array: Array, halvings: int, header: _Header, image_pixel: ImagePixe
     """What a codec gave; where it knows no sign, the sign of the attributes."""
     if array.ndim != 2:
         raise UnreadableRadiograph("not_decodable", f"the codestream decodes to an array of {array.shape}")
-    bits = max(image_pixel.bits_stored, min(header.precision, array.dtype.itemsize * 8))
-    low, high = value_range(bits, signed=image_pixel.signed or array.dtype.kind == "i")
+    signed = image_pixel.signed or array.dtype.kind == "i"
+    low, high = value_range(image_pixel.bits_stored, signed=signed)
+    overshoot = _OVERSHOOT if halvings else 1
+    if not signed and array.max() > high * overshoot:  # Bits Stored is wrong
+        low, high = value_range(header.precision, signed=signed)
 
     def band(first: int, last: int) -> Array:
         values = array[first:last]
@@ -104,7 +105,7 @@ def _values(array: Array, halvings: int, header: _Header, image_pixel: ImagePixe
     return Raster(rows, columns, low, high, band, halvings, by_dct=header.by_dct)
 
 
-def _jpeg(codestream: memoryview, working_size: int, limits: ReadLimits) -> _Header:
+def _jpeg(codestream: memoryview, image_pixel: ImagePixel, working_size: int, limits: ReadLimits) -> _Header:
     """Reads the frame header (SOF), ITU-T T.81 B.2.2 and T.87 C.2.2."""
     position = 2
     while position + 10 <= len(codestream) and codestream[position] == 0xFF:
@@ -115,7 +116,8 @@ def _jpeg(codestream: memoryview, working_size: int, limits: ReadLimits) -> _Hea
         if marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
             precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, position + 4)
             by_dct = marker not in (_JPEG_LS, _JPEG_LOSSLESS)
-            decoders = _jpeg_decoders(marker, scaled=by_dct and precision == 8, working_size=working_size)
+            scaled = by_dct and precision == 8 and not image_pixel.signed
+            decoders = _jpeg_decoders(marker, scaled=scaled, working_size=working_size)
             if by_dct:
                 check_scans(codestream, limits)
             return _Header(rows, columns, components, precision, decoders, by_dct=by_dct)
@@ -162,23 +164,29 @@ def _whole(decode: Callable[..., Any]) -> Decoder:
     return lambda codestream: (np.asarray(decode(codestream)), 0)
 
 
-def _jpeg_2000(codestream: memoryview, working_size: int, limits: ReadLimits) -> _Header:
+def _jpeg_2000(codestream: memoryview, image_pixel: ImagePixel, working_size: int, limits: ReadLimits) -> _Header:
     """Reads image and tile size (SIZ) and the number of decomposition levels (COD), ITU-T T.800 A.5.1 and A.6.1."""
     if codestream[:4].tobytes() != _JPEG_2000_START or len(codestream) < 43:
         raise UnreadableRadiograph("not_decodable", "the compressed frame starts like no codestream that is read")
     length, _, right, bottom, left, top = struct.unpack_from(">HH4I", codestream, 4)
     components, depth = struct.unpack_from(">HB", codestream, 40)
-    rows, columns, precision = bottom - top, right - left, (depth & 0x7F) + 1
-    halvings = min(num_halvings(rows, columns, working_size), _num_levels(codestream, 4 + length))
-    decoders = [_whole(imagecodecs.jpeg2k_decode)]
-    if precision <= 16 and not (left or top):
-        decoders.insert(0, lambda data: (_reduced_jpeg_2000(data, halvings, precision, signed=depth > 0x7F), halvings))
-    else:
-        halvings = 0
-    if halvings and rows * columns > limits.jpeg_2000_pixels:
-        del decoders[1:]  # the whole would be too much
-    pixels = (rows >> halvings) * (columns >> halvings)
-    return _Header(rows, columns, components, precision, tuple(decoders), jpeg_2000_pixels=pixels)
+    rows, columns, precision, signed = bottom - top, right - left, (depth & 0x7F) + 1, depth > 0x7F
+    # Two's complement in a codestream without a sign was transformed as if it were large numbers: only the whole helps.
+    halves = precision <= 16 and not (left or top) and signed == image_pixel.signed
+    halvings = min(num_halvings(rows, columns, working_size), _num_levels(codestream, 4 + length)) if halves else 0
+
+    def reduced(codestream: memoryview) -> tuple[Array, int]:
+        limits.check_jpeg_2000((rows >> halvings) * (columns >> halvings))
+        return _reduced_jpeg_2000(codestream, halvings, precision, signed=signed), halvings
+
+    def whole(codestream: memoryview) -> tuple[Array, int]:
+        limits.check_jpeg_2000(rows * columns)
+        return np.asarray(imagecodecs.jpeg2k_decode(codestream)), 0  # type: ignore[arg-type]  # any buffer
+
+    decoders = (
+        (whole,) if not halvings else (reduced,) if rows * columns > limits.jpeg_2000_pixels else (reduced, whole)
+    )
+    return _Header(rows, columns, components, precision, decoders)
 
 
 def _num_levels(codestream: memoryview, position: int) -> int:

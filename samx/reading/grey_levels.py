@@ -11,6 +11,7 @@ from samx.reading.dicom import Elements
 from samx.reading.field import field_of
 
 _PERCENTILES = (0.5, 99.5)
+_EDGE = 32  # that part of the field is its blurred edge
 _FEWEST_GREYS = 1 / 255  # a window that leaves less between the darkest and the brightest pixel shows nothing
 
 
@@ -103,9 +104,15 @@ def stretch(values: NDArray[np.float32], content: NDArray[np.bool_] | None = Non
     if content is None or not content.any():
         content = np.ones(values.shape, bool)
     whole = _between(values, *_robust_range(values[content]))
-    field = field_of(whole)
+    field = tuple(_inset(side, length) for side, length in zip(field_of(whole), values.shape, strict=True))
     inside = values[field][content[field]]
     return _between(values, *_robust_range(inside)) if len(inside) else whole
+
+
+def _inset(side: slice, length: int) -> slice:
+    """Without the lines at the ends where something was cut off: a shutter's edge is blurred into them."""
+    margin = (side.stop - side.start) // _EDGE
+    return slice(side.start + (margin if side.start else 0), side.stop - (margin if side.stop < length else 0))
 
 
 def _robust_range(values: NDArray[np.float32]) -> tuple[float, float]:

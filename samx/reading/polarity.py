@@ -17,7 +17,7 @@ from samx.reading.field import field_of
 _SIDE = 160
 _FLAT = 0.004  # largest gradient per pixel, after smoothing
 _BRIGHT, _DARK = 0.9, 0.1
-_BRIGHT_SHARE, _BRIGHT_SHARE_OF_FIELD = 0.15, 0.03
+_BRIGHT_SHARE = 0.15
 _BRIGHT_TO_DARK = 4
 
 
@@ -35,7 +35,7 @@ def is_negative(pixels: NDArray[np.float32]) -> bool:
         return False
     field = small[field_of(small)]
     bright, dark = _flat_shares(field)
-    return bright > max(_BRIGHT_SHARE_OF_FIELD, _BRIGHT_TO_DARK * dark) and _ridge_skewness(field) < 0
+    return bright >= _BRIGHT_TO_DARK * dark and _ridge_skewness(field) < 0
 
 
 def _flat_shares(image: NDArray[np.float64]) -> tuple[float, float]:

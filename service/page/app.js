@@ -183,7 +183,7 @@ function showFacts({ radiograph, out_of_scope_score: score }, file, milliseconds
   const limit = model ? `; out of scope above ${short(model.out_of_scope_threshold)}` : "";
   const facts = {
     File: `${file.name}, ${size(file.size)}`,
-    Read: `${radiograph.format.toUpperCase()}, ${radiograph.columns} × ${radiograph.rows} pixels`,
+    Read: `${radiograph.format.toUpperCase()}, ${radiograph.columns} × ${radiograph.rows} pixels${radiograph.was_negative ? ", a negative, inverted" : ""}`,
     Distance: `${short(score)} from the training data${limit}`,
     Time: `${(milliseconds / 1000).toFixed(milliseconds < 10000 ? 2 : 0)} s`,
   };
@@ -215,7 +215,7 @@ function showFailure(problem) {
     400: ["This could not be sent", problem.detail],
     408: ["The upload took too long", "Check the connection to the server and try again."],
     413: ["Too large", problem.detail && problem.code !== "body_too_large" ? problem.detail : `This file is larger than the service takes.${limit}`],
-    415: ["Not a radiograph file", "This is not DICOM, PNG or JPEG, whatever its name says."],
+    415: ["Not a radiograph file", "This is not DICOM, PNG, JPEG or TIFF, whatever its name says."],
     422: ["This file cannot be used", problem.detail],
     503: ["The service is busy", problem.code === "busy" ? "It is working on as many radiographs as it takes at a time. Try again in a moment." : problem.detail],
   }[problem.status];

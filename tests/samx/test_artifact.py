@@ -329,7 +329,7 @@ def test_another_schema_is_recognised_whatever_else_it_holds(folder: Path) -> No
 
 def test_another_preprocessing_version_is_incompatible(folder: Path) -> None:
     rewrite_manifest(folder, lambda manifest: manifest["model"]["preprocessing"].update(version=1))  # type: ignore[index]
-    with pytest.raises(ArtifactIncompatible, match="preprocessing version 1; this code reads 2"):
+    with pytest.raises(ArtifactIncompatible, match="preprocessing version 1; this code reads 3"):
         read_artifact(open_storage(folder))
 
 

@@ -99,6 +99,7 @@ def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> 
         "format": radiograph.format,
         "rows": radiograph.rows,
         "columns": radiograph.columns,
+        "was_negative": int(radiograph.was_negative),
         "patient": hashlib.sha256(patient.encode()).hexdigest()[:16],
         "site": attributes.institution_name,
         "body_part_examined": attributes.body_part_examined,

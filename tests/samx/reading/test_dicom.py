@@ -36,7 +36,6 @@ from samx.errors import (
     UnreadableRadiograph,
 )
 from samx.radiograph import Radiograph, read_radiograph
-from samx.reading.limits import ReadLimits
 from tests.samx.files import RAMP, WIDE, Array, dataset_of, dicom, lut, picture
 
 
@@ -144,30 +143,6 @@ def test_a_deflated_bomb_is_not_inflated(element: bytes, code: str) -> None:
     tracemalloc.stop()
     assert refused.value.code == code
     assert peak < 50_000_000
-
-
-def test_a_png_bomb_is_not_decoded() -> None:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    for side in (12_000, 20_000, 60_000):  # below and above the two thresholds of Pillow
-        bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 16, 0, 0, 0, 0))
-        bomb += chunk(b"IDAT", zlib.compress(b"\0" * 100_000)) + chunk(b"IEND", b"")
-        with pytest.raises(RadiographTooLarge) as refused:
-            read_radiograph(bomb)
-        assert refused.value.code == "too_many_pixels"
-
-
-def test_limits_are_the_caller_s() -> None:
-    file = dicom(RAMP)
-    for limits, code in (
-        (ReadLimits(encoded_bytes=1000), "too_many_bytes"),
-        (ReadLimits(decoded_bytes=48 * 64 * 2 - 1), "too_many_pixels"),
-    ):
-        with pytest.raises(RadiographTooLarge) as refused:
-            read_radiograph(file, limits=limits)
-        assert refused.value.code == code
-    read_radiograph(file, limits=ReadLimits(decoded_bytes=48 * 64 * 2))
 
 
 def _zip() -> bytes:
@@ -293,3 +268,97 @@ def test_threads_read_side_by_side_and_leave_the_warning_filters_alone() -> None
         first, *others = threads.map(read_all, range(4))
     assert all(np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True))
     assert warnings.filters == before
+
+
+# ------------------------------------------------------------------------------------------------- as files really are
+
+
+def test_a_preamble_may_be_the_header_of_a_tiff() -> None:
+    """PS3.10 section 7.1: dual-purpose files; they are DICOM."""
+    file = dicom(RAMP, **WIDE)
+    dual = b"II*\0\x08\0\0\0" + file[8:]
+    np.testing.assert_array_equal(read_radiograph(dual).pixels, read_radiograph(file).pixels)
+
+
+def element(tag: int, vr: bytes, value: bytes, *, implicit: bool = False) -> bytes:
+    head = struct.pack("<HH", tag >> 16, tag & 0xFFFF)
+    if implicit:
+        return head + struct.pack("<I", len(value)) + value
+    return (
+        head
+        + vr
+        + (b"\0\0" + struct.pack("<I", len(value)) if vr in (b"SQ", b"UN", b"OB") else struct.pack("<H", len(value)))
+        + value
+    )
+
+
+def with_element(extra: bytes) -> bytes:
+    """A file with something before Rows (0028,0010)."""
+    file = dicom(RAMP, **WIDE)
+    place = file.index(b"\x28\0\x10\0US")
+    return file[:place] + extra + file[place:]
+
+
+UNDEFINED = b"\xff\xff\xff\xff"
+NESTED = b"\x19\0\x07\x10SQ\0\0" + UNDEFINED
+CT_WITHOUT_VR = element(0x00080060, b"", b"CT", implicit=True)
+ITEM, END_OF_ITEM, END = b"\xfe\xff\x00\xe0", b"\xfe\xff\x0d\xe0\0\0\0\0", b"\xfe\xff\xdd\xe0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        element(0x00190010, b"LO", b"CREATOR "),
+        element(0x00191001, b"", b"abcd", implicit=True),
+        b"\x19\0\x02\x10UN\0\0" + UNDEFINED + ITEM + UNDEFINED + CT_WITHOUT_VR + END_OF_ITEM + END,
+        b"\x19\0\x03\x10SQ\0\0" + UNDEFINED + ITEM + struct.pack("<I", 10) + element(0x00080060, b"CS", b"CT") + END,
+        b"\x19\0\x04\x10SQ\0\0" + UNDEFINED + END,
+        b"\x19\0\x05\x10SQ\0\0\0\0\0\0",
+        b"\x19\0\x06\x10OB\0\0" + UNDEFINED + ITEM + struct.pack("<I", 4) + b"abcd" + END,
+        NESTED + (ITEM + UNDEFINED + NESTED) * 20 + (END + END_OF_ITEM) * 20 + END,
+    ],
+    ids=["private", "no VR", "UN without end", "items of known length", "no items", "empty", "fragments", "20 deep"],
+)  # fmt: skip
+def test_elements_are_stepped_over_whatever_they_hold(extra: bytes) -> None:
+    radiograph = read_radiograph(with_element(extra))
+    np.testing.assert_array_equal(radiograph.pixels, read_radiograph(dicom(RAMP, **WIDE)).pixels)
+    assert radiograph.attributes.modality == "CR"
+
+
+def test_a_transfer_syntax_that_contradicts_the_data_set() -> None:
+    explicit, implicit = dicom(RAMP, **WIDE), dicom(RAMP, ImplicitVRLittleEndian, **WIDE)
+    expected = read_radiograph(explicit).pixels
+    meta_says_implicit = implicit[: len(implicit) - len(dataset_of(implicit))] + dataset_of(explicit)
+    meta_says_explicit = explicit[: len(explicit) - len(dataset_of(explicit))] + dataset_of(implicit)
+    np.testing.assert_array_equal(read_radiograph(meta_says_implicit).pixels, expected)
+    np.testing.assert_array_equal(read_radiograph(meta_says_explicit).pixels, expected)
+
+
+def test_pixels_of_an_icon_are_not_those_of_the_radiograph() -> None:
+    icon = element(0x00280010, b"US", b"\1\0") + element(0x7FE00010, b"OB", b"\0\0")
+    sequence = element(0x00880200, b"SQ", ITEM + struct.pack("<I", len(icon)) + icon)
+    file = dicom(RAMP, **WIDE)
+    place = file.index(b"\xe0\x7f\x10\0OW")
+    radiograph = read_radiograph(file[:place] + sequence + file[place:])
+    assert (radiograph.rows, radiograph.columns) == (48, 64)
+
+
+def test_what_follows_the_pixels_is_not_read() -> None:
+    file = dicom(RAMP, **WIDE)
+    np.testing.assert_array_equal(read_radiograph(file + b"\xff" * 999).pixels, read_radiograph(file).pixels)
+
+
+def test_a_file_of_endless_small_elements_is_refused() -> None:
+    with pytest.raises(RadiographTooLarge, match="more than 100000 data elements"):
+        read_radiograph(with_element(element(0x00191001, b"LO", b"") * 200_000))
+
+
+def test_a_value_is_taken_without_copying_it() -> None:
+    stored = np.zeros((2000, 2000), np.uint16)
+    file = dicom(stored)
+    read_radiograph(file)
+    tracemalloc.start()
+    read_radiograph(file, working_size=224)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.8 * stored.nbytes

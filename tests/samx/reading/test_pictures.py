@@ -1,10 +1,11 @@
 """PNG, JPEG and TIFF."""
 
 import io
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from samx.errors import (
     UnreadableRadiograph,
@@ -57,10 +58,8 @@ def test_a_colour_photograph_is_refused(kind: str) -> None:
 
 
 def test_a_cmyk_jpeg_and_an_animated_png_are_refused() -> None:
-    buffer = io.BytesIO()
-    Image.new("CMYK", (20, 20)).save(buffer, "jpeg")
     with pytest.raises(UnsupportedRadiograph, match="CMYK"):
-        read_radiograph(buffer.getvalue())
+        read_radiograph(_cmyk("jpeg"))
     frames = [Image.fromarray(np.full((20, 20), level, np.uint8)) for level in (0, 255)]
     buffer = io.BytesIO()
     frames[0].save(buffer, "png", save_all=True, append_images=frames[1:])
@@ -83,3 +82,91 @@ def test_truncated_pictures_are_unreadable(kind: str) -> None:
     for end in (20, 100, len(data) // 2, len(data) - 100):
         with pytest.raises(UnreadableRadiograph):
             read_radiograph(data[:end])
+
+
+# ---------------------------------------------------------------------------------------------------------------- TIFF
+
+
+def tiff(pixels: Array, tags: dict[int, Any] | None = None, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "tiff", tiffinfo=tags or {}, **options)
+    return buffer.getvalue()
+
+
+SLOPE = np.tile(np.arange(256, dtype=np.uint8), (40, 1))
+BIG = np.tile(np.arange(0, 4096, 4, dtype=np.uint16), (700, 1))
+
+
+@pytest.mark.parametrize("compression", ["raw", "packbits", "tiff_lzw", "tiff_adobe_deflate"])
+@pytest.mark.parametrize("pixels", [SLOPE, SLOPE.astype(np.uint16) * 257, SLOPE.astype(np.int32) - 100])
+def test_a_grey_tiff_is_read_like_a_png(compression: str, pixels: Array) -> None:
+    radiograph = read_radiograph(tiff(pixels, compression=compression))
+    assert (radiograph.format, radiograph.rows, radiograph.columns) == ("tiff", 40, 256)
+    np.testing.assert_allclose(radiograph.pixels, read_radiograph(picture(SLOPE)).pixels, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_whose_zero_is_white_is_inverted(dtype: type[np.integer[Any]]) -> None:
+    black_is_zero, white_is_zero = (
+        read_radiograph(tiff(SLOPE.astype(dtype), {262: photometric})).pixels for photometric in (1, 0)
+    )
+    if dtype == np.uint8:  # Pillow writes 8-bit values inverted under this tag, so that they show the same
+        np.testing.assert_allclose(white_is_zero, black_is_zero, atol=1e-6)
+    else:
+        np.testing.assert_allclose(white_is_zero, black_is_zero[:, ::-1], atol=0.01)
+
+
+def test_several_pages_colour_floats_and_other_compressions_are_refused() -> None:
+    pages = [Image.fromarray(SLOPE), Image.fromarray(SLOPE)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, "tiff", save_all=True, append_images=pages[1:])
+    with pytest.raises(UnsupportedRadiograph, match="several frames"):
+        read_radiograph(buffer.getvalue())
+    with pytest.raises(UnsupportedRadiograph, match="TIFF is F; allowed is grey of 8 or 16 bits"):
+        read_radiograph(tiff(SLOPE.astype(np.float32)))
+    with pytest.raises(UnsupportedRadiograph, match="compressed by another method than raw, packbits"):
+        read_radiograph(tiff(SLOPE, compression="jpeg"))
+    with pytest.raises(UnsupportedRadiograph, match="CMYK"):
+        read_radiograph(_cmyk("tiff"))
+
+
+def _cmyk(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("CMYK", (20, 20)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+# ------------------------------------------------------------------------------------------------------- reduced decode
+
+
+@pytest.mark.parametrize("shape", [(1000, 1500), (1001, 1499), (997, 640)])
+@pytest.mark.parametrize("working_size", [90, 130, 224, 400, 512])
+def test_a_scaled_jpeg_is_the_whole_one_reduced(shape: tuple[int, int], working_size: int) -> None:
+    y, x = np.mgrid[0 : shape[0], 0 : shape[1]]
+    pixels = (128 + 60 * np.sin(x / 60) + 60 * np.cos(y / 45)).astype(np.uint8)
+    scaled = read_radiograph(picture(pixels, "jpeg", quality=95), working_size=working_size)
+    whole = read_radiograph(picture(pixels), working_size=working_size)
+    assert scaled.pixels.shape == whole.pixels.shape
+    assert (scaled.rows, scaled.columns) == shape
+    assert np.abs(scaled.pixels - whole.pixels).mean() < 0.01
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_orientation_of_a_jpeg_is_applied(orientation: int) -> None:
+    y, x = np.mgrid[0:600, 0:900]
+    pixels = (20 + x / 6 + y / 10).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned = read_radiograph(picture(pixels, "jpeg", exif=exif, quality=95), working_size=100)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(picture(pixels, "jpeg", exif=exif)))))
+    expected = read_radiograph(picture(np.ascontiguousarray(upright)), working_size=100)
+    assert (turned.rows, turned.columns) == (expected.rows, expected.columns)
+    assert np.abs(turned.pixels - expected.pixels).mean() < 0.01
+
+
+def test_a_16_bit_png_is_reduced_band_by_band() -> None:
+    radiograph = read_radiograph(picture(BIG), working_size=200)
+    assert radiograph.pixels.shape == (137, 200)
+    steps = np.diff(radiograph.pixels[60, 3:-3])
+    assert steps.min() > 0
+    assert steps.max() < 0.01

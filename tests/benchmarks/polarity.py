@@ -1,0 +1,38 @@
+"""How often the pixel-based polarity check errs: `python -m tests.benchmarks.polarity [folder of the radiographs]`.
+
+Each real radiograph is taken as it is, and inverted. "wrongly inverted" counts the first, "found" the second. Trunks,
+which fill their field, are meant not to be found. A few pictures of the set may be negatives to begin with: they would
+count as wrongly inverted.
+"""
+
+import csv
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from samx.reading.grey_levels import stretch
+from samx.reading.polarity import is_negative
+
+
+def main() -> None:
+    default = os.environ.get("SAMX_RADIOGRAPHS", "../shared/radiographs")
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else default)
+    with (folder / "labels.csv").open(encoding="utf-8", newline="") as table:
+        rows = list(csv.DictReader(table))
+    counts: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
+    for row in rows:
+        pixels = stretch(np.asarray(Image.open(folder / row["file"]).convert("L"), np.float32))
+        counts[row["label"]].append((is_negative(pixels), is_negative(1 - pixels)))
+    counts["all"] = [pair for pairs in counts.values() for pair in pairs]
+    print(f"{'label':22}{'n':>6}{'wrongly inverted':>20}{'found':>10}")
+    for label, pairs in sorted(counts.items(), key=lambda item: (item[0] == "all", item[0])):
+        wrong, found = (sum(pair[index] for pair in pairs) for index in (0, 1))
+        print(f"{label:22}{len(pairs):>6}{wrong:>12} ({wrong / len(pairs):.2%}){found / len(pairs):>10.1%}")
+
+
+if __name__ == "__main__":
+    main()
