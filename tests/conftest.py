@@ -1,11 +1,11 @@
 """Fixtures for all tests: a real S3 server (tests/s3_server.py) and a small artifact made from random weights."""
 
-import os
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.samx.files import real_folder
 from tests.small_artifact import write_small_artifact
 
 pytest_plugins = ["tests.s3_server"]
@@ -16,10 +16,10 @@ torch.set_num_threads(1)  # small tensors: more threads only wait for each other
 @pytest.fixture(scope="session")
 def real_radiographs() -> Path:
     """The folder of real radiographs; its tests are skipped, by name, where it is absent."""
-    folder = Path(os.environ.get("SAMX_RADIOGRAPHS", "../shared/radiographs"))
-    if not (folder / "labels.csv").exists():
-        pytest.skip(f"real radiographs are not at {folder} (set SAMX_RADIOGRAPHS)")
-    return folder.resolve()
+    folder = real_folder()
+    if folder is None:
+        pytest.skip("real radiographs are not at ../shared/radiographs (set SAMX_RADIOGRAPHS)")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How often the pixel-based polarity check errs: `python -m tests.benchmarks.polarity [folder of the radiographs]`.
+"""How often the pixel-based polarity check errs: `python -m tests.benchmarks.polarity`.
 
 Each real radiograph is taken as it is, and inverted. "wrongly inverted" counts the first, "found" the second. Trunks,
 which fill their field, are meant not to be found. A few pictures of the set may be negatives to begin with: they would
@@ -6,21 +6,21 @@ count as wrongly inverted.
 """
 
 import csv
-import os
 import sys
 from collections import defaultdict
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from samx.reading.grey_levels import stretch
 from samx.reading.polarity import is_negative
+from tests.samx.files import real_folder
 
 
 def main() -> None:
-    default = os.environ.get("SAMX_RADIOGRAPHS", "../shared/radiographs")
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else default)
+    folder = real_folder()
+    if folder is None:
+        sys.exit("real radiographs are not at ../shared/radiographs: set SAMX_RADIOGRAPHS")
     with (folder / "labels.csv").open(encoding="utf-8", newline="") as table:
         rows = list(csv.DictReader(table))
     counts: dict[str, list[tuple[bool, bool]]] = defaultdict(list)

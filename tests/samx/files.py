@@ -1,7 +1,9 @@
 """Builders of files: DICOM in any transfer syntax, pictures, lookup tables."""
 
 import io
+import os
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -83,3 +85,9 @@ def lut(first: int, entries: list[int], bits: int = 16) -> Dataset:
 def dataset_of(file: bytes) -> bytes:
     """The data set behind the file meta information."""
     return file[144 + int.from_bytes(file[140:144], "little") :]
+
+
+def real_folder() -> Path | None:
+    """The folder of real radiographs, where it is present: SAMX_RADIOGRAPHS, else ../shared/radiographs."""
+    folder = Path(os.environ.get("SAMX_RADIOGRAPHS", "../shared/radiographs"))
+    return folder.resolve() if (folder / "labels.csv").exists() else None
