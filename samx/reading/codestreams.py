@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from samx.errors import RadiographError, UnreadableRadiograph, UnsupportedRadiograph
+from samx.reading.dicom import without_warnings
 from samx.reading.image_pixel import ImagePixel, value_range
 from samx.reading.limits import ReadLimits
 from samx.reading.reduction import Raster, num_halvings, working_shape
@@ -143,9 +144,14 @@ def check_scans(jpeg: memoryview, limits: ReadLimits) -> None:
 
 
 def _scaled_jpeg(codestream: memoryview, working_size: int) -> tuple[Array, int]:
-    image = Image.open(as_file(codestream), formats=("JPEG",))
+    image = _open(codestream, "JPEG")
     halvings = scale_jpeg(image, working_size)
     return np.asarray(image), halvings
+
+
+def _open(codestream: memoryview, format_name: str) -> Any:
+    with without_warnings():  # of many pixels: they have been counted
+        return Image.open(as_file(codestream), formats=(format_name,))
 
 
 def scale_jpeg(image: Image.Image, working_size: int) -> int:
@@ -202,7 +208,7 @@ def _num_levels(codestream: memoryview, position: int) -> int:
 
 
 def _reduced_jpeg_2000(codestream: memoryview, halvings: int, precision: int, *, signed: bool) -> Array:
-    image: Any = Image.open(as_file(codestream), formats=("JPEG2000",))
+    image = _open(codestream, "JPEG2000")
     image.reduce = halvings
     # Pillow 13.0.0 takes the nearest integer as the reduced size where OpenJPEG rounds up, and then refuses the tile.
     image._size = tuple(-(-side // 2**halvings) * 2**halvings for side in image.size)

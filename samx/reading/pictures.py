@@ -13,6 +13,7 @@ from samx.reading.dicom import without_warnings
 from samx.reading.image_pixel import value_range
 from samx.reading.limits import ReadLimits
 from samx.reading.reduction import Raster, reduce_to
+from samx.reading.tiff import tiff_rasters
 
 PictureFormat = Literal["png", "jpeg", "tiff"]
 
@@ -25,19 +26,8 @@ _STARTS: dict[bytes, PictureFormat] = {
 _BITS = {"I": 32, "I;16": 16, "I;16B": 16}
 _MOST_COLOUR = 8  # of 255, between the channels of a pixel that still counts as grey; JPEG rounds them apart
 _MOST_COLOURED = 0.01  # of the area
-_TIFF_COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
-_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-_ORIENTATION = 0x0112
-_TURNS = {  # Exif 2.32, section 4.6.4: where the first row and the first column are shown
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_TURNS_ON_ITS_SIDE = tuple(_TURNS[orientation] for orientation in (5, 6, 7, 8))
+_ORIENTATION = 0x0112  # Exif 2.32, section 4.6.4; TIFF 6.0, section 8
+_ON_ITS_SIDE, _FROM_THE_BOTTOM, _FROM_THE_RIGHT = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)
 
 
 def picture_format(data: bytes) -> PictureFormat | None:
@@ -58,29 +48,23 @@ def read_picture(
         UnsupportedRadiograph: multi_frame, colour, bits_allocated.
         UnreadableRadiograph: not_decodable.
     """
-    name = kind.upper()
-    image = _open(data, name)
-    limits.check_decoded(image.height, image.width, _BITS.get(image.mode, 8 * len(image.mode)))
-    size, halvings = image.size, 0
-    if kind == "jpeg":
-        check_scans(memoryview(data), limits)
-        halvings = scale_jpeg(image, working_size)
+    image = _open(data, kind.upper())
+    rows, columns = image.height, image.width
+    limits.check_decoded(rows, columns, _BITS.get(image.mode, 8 * len(image.mode)))
     with without_warnings():
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    if kind == "tiff":
+        rasters = tiff_rasters(image, data)
+        rows, columns = rasters[0].rows, rasters[0].columns  # Pillow has exchanged its own by the orientation
+    else:
+        if kind == "jpeg":
+            check_scans(memoryview(data), limits)
+        halvings = scale_jpeg(image, working_size) if kind == "jpeg" else 0
         image.load()
-        turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1)) if kind == "jpeg" else None
-    photometric = getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)
-    if turn is not None:
-        image = image.transpose(turn)
-        size = size[::-1] if turn in _TURNS_ON_ITS_SIDE else size
-    columns, rows = size
-    channels = [_reduced(band, rows, columns, working_size, halvings) for band in _grey(image)]
-    if len(channels) == 1:
-        inverse = image.mode == "I;16" and photometric == _WHITE_IS_ZERO
-        return (65535 - channels[0] if inverse else channels[0]), rows, columns  # Pillow inverts those of 8 bits itself
-    share = float(np.mean(np.ptp(channels, axis=0) > _MOST_COLOUR))
-    if share > _MOST_COLOURED:
-        raise UnsupportedRadiograph("colour", f"the {name} is in colour ({share:.0%} of its area); allowed is grey")
-    return np.mean(channels, axis=0, dtype=np.float32), rows, columns
+        rasters = [_raster(channel, halvings) for channel in _grey(image)]
+    channels = [reduce_to(raster, rows, columns, working_size) for raster in rasters]
+    values = channels[0] if len(channels) == 1 else _mean_of_grey(channels, kind.upper())
+    return _upright(values, orientation), *((columns, rows) if orientation in _ON_ITS_SIDE else (rows, columns))
 
 
 def _open(data: bytes, name: str) -> Image.Image:
@@ -96,11 +80,6 @@ def _open(data: bytes, name: str) -> Image.Image:
     if image.mode not in ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "I", "I;16", "I;16B"):
         code = "bits_allocated" if image.mode == "F" else "colour"
         raise UnsupportedRadiograph(code, f"the {name} is {image.mode}; allowed is grey of 8 or 16 bits")
-    compression = image.info.get("compression", "raw")
-    if name == "TIFF" and compression not in _TIFF_COMPRESSIONS:
-        raise UnsupportedRadiograph(
-            "transfer_syntax", f"the TIFF is compressed by another method than {', '.join(_TIFF_COMPRESSIONS)}"
-        )
     return image
 
 
@@ -113,11 +92,29 @@ def _grey(image: Image.Image) -> tuple[Image.Image, ...]:
     return image.split() if image.mode == "RGB" else (image,)
 
 
-def _reduced(channel: Image.Image, rows: int, columns: int, working_size: int, halvings: int) -> NDArray[np.float32]:
+def _raster(channel: Image.Image, halvings: int) -> Raster:
     def band(first: int, last: int) -> NDArray[Any]:
         return np.asarray(channel.crop((0, first, channel.width, last)))
 
     bits = _BITS.get(channel.mode, 8)
     low, high = value_range(bits, signed=bits == 32)
-    raster = Raster(channel.height, channel.width, low, high, band, halvings, by_dct=True)
-    return reduce_to(raster, rows, columns, working_size)
+    return Raster(channel.height, channel.width, low, high, band, halvings, by_dct=True)
+
+
+def _mean_of_grey(channels: list[NDArray[np.float32]], name: str) -> NDArray[np.float32]:
+    """The mean of three channels that differ by no more than a codec makes them."""
+    share = float(np.mean(np.ptp(channels, axis=0) > _MOST_COLOUR))
+    if share > _MOST_COLOURED:
+        raise UnsupportedRadiograph("colour", f"the {name} is in colour ({share:.0%} of its area); allowed is grey")
+    return np.asarray(np.mean(channels, axis=0), np.float32)
+
+
+def _upright(values: NDArray[np.float32], orientation: int) -> NDArray[np.float32]:
+    """Puts the first row and the first column where the orientation says that they are shown."""
+    if orientation in _ON_ITS_SIDE:
+        values = values.T
+    if orientation in _FROM_THE_BOTTOM:
+        values = values[::-1]
+    if orientation in _FROM_THE_RIGHT:
+        values = values[:, ::-1]
+    return np.ascontiguousarray(values)

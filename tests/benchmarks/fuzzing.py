@@ -14,7 +14,7 @@ from tqdm import tqdm
 from tests.samx.files import real_folder
 from tests.samx.reading.fuzz_process import Report, read_all
 
-_BATCH = 500
+_BATCH = 2500
 
 
 def main() -> int:

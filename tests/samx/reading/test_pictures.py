@@ -1,5 +1,6 @@
 """PNG, JPEG and TIFF."""
 
+import contextlib
 import io
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from samx.errors import (
+    RadiographError,
     UnreadableRadiograph,
     UnsupportedRadiograph,
 )
@@ -107,13 +109,27 @@ def test_a_grey_tiff_is_read_like_a_png(compression: str, pixels: Array) -> None
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_a_tiff_whose_zero_is_white_is_inverted(dtype: type[np.integer[Any]]) -> None:
-    black_is_zero, white_is_zero = (
-        read_radiograph(tiff(SLOPE.astype(dtype), {262: photometric})).pixels for photometric in (1, 0)
-    )
-    if dtype == np.uint8:  # Pillow writes 8-bit values inverted under this tag, so that they show the same
-        np.testing.assert_allclose(white_is_zero, black_is_zero, atol=1e-6)
-    else:
-        np.testing.assert_allclose(white_is_zero, black_is_zero[:, ::-1], atol=0.01)
+    """Pillow writes the tag and leaves 16-bit values alone; those of 8 bits it inverts, so that they show the same."""
+    slope = SLOPE.astype(dtype)
+    black_is_zero, white_is_zero = (read_radiograph(tiff(slope, {262: value})).pixels for value in (1, 0))
+    expected = black_is_zero if dtype == np.uint8 else black_is_zero[:, ::-1]
+    np.testing.assert_allclose(white_is_zero, expected, atol=0.01)
+
+
+def test_the_orientation_of_a_tiff_is_applied() -> None:
+    radiograph = read_radiograph(tiff(SLOPE, {274: 6}))
+    assert (radiograph.rows, radiograph.columns) == (256, 40)
+    assert radiograph.pixels[0, 0] < radiograph.pixels[255, 0]
+
+
+def test_a_broken_tiff_says_nothing_on_the_standard_error_stream(capfd: pytest.CaptureFixture[str]) -> None:
+    whole = tiff(SLOPE.astype(np.uint16), compression="tiff_adobe_deflate")
+    for place in range(8, len(whole) - 2, 3):
+        broken = bytearray(whole)
+        broken[place : place + 2] = b"\x55\xaa"
+        with contextlib.suppress(RadiographError):
+            read_radiograph(bytes(broken))
+    assert capfd.readouterr().err == ""
 
 
 def test_several_pages_colour_floats_and_other_compressions_are_refused() -> None:
