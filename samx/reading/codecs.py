@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from samx.errors import UnreadableRadiograph
 from samx.reading.codestreams import read_codestream, two_s_complement
-from samx.reading.dicom import BIG_ENDIAN, NATIVE_SYNTAXES, RLE_LOSSLESS, PixelData
+from samx.reading.dicom import PixelData
+from samx.reading.elements import BIG_ENDIAN, NATIVE_SYNTAXES, RLE_LOSSLESS
 from samx.reading.image_pixel import ImagePixel
 from samx.reading.limits import ReadLimits
 from samx.reading.reduction import Raster

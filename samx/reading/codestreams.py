@@ -26,9 +26,9 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from samx.errors import RadiographError, UnreadableRadiograph, UnsupportedRadiograph
-from samx.reading.dicom import without_warnings
 from samx.reading.image_pixel import ImagePixel, value_range
 from samx.reading.limits import ReadLimits
+from samx.reading.quiet import without_warnings
 from samx.reading.reduction import Raster, num_halvings, working_shape
 from samx.reading.stream import as_file
 

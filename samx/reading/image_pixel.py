@@ -9,7 +9,8 @@ from pydicom.tag import Tag
 from pydicom.uid import UID
 
 from samx.errors import UnreadableRadiograph, UnsupportedRadiograph
-from samx.reading.dicom import CODESTREAM_SYNTAXES, NATIVE_SYNTAXES, RLE_LOSSLESS, Elements, ParsedFile, PixelData
+from samx.reading.dicom import Elements, ParsedFile, PixelData
+from samx.reading.elements import CODESTREAM_SYNTAXES, NATIVE_SYNTAXES, RLE_LOSSLESS
 
 # Image objects of projection radiography, PS3.4 table B.5-1. Secondary Capture is decided by Modality.
 _PROJECTION = tuple(

@@ -9,9 +9,9 @@ from PIL import Image
 
 from samx.errors import RadiographTooLarge, UnsupportedRadiograph
 from samx.reading.codestreams import check_scans, scale_jpeg
-from samx.reading.dicom import without_warnings
 from samx.reading.image_pixel import value_range
 from samx.reading.limits import ReadLimits
+from samx.reading.quiet import without_warnings
 from samx.reading.reduction import Raster, reduce_to
 from samx.reading.tiff import tiff_rasters
 
