@@ -9,7 +9,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from samx.errors import UnreadableRadiograph
+from samx.errors import RadiographTooLarge, UnreadableRadiograph
 from samx.reading.codestreams import read_codestream, two_s_complement
 from samx.reading.dicom import PixelData
 from samx.reading.elements import BIG_ENDIAN, NATIVE_SYNTAXES, RLE_LOSSLESS
@@ -42,7 +42,7 @@ def raster(
     """
     if transfer_syntax_uid in NATIVE_SYNTAXES:
         return _native(pixel_data, image_pixel, big_endian=transfer_syntax_uid == BIG_ENDIAN)
-    frame = _frame(pixel_data.read())
+    frame = _frame(pixel_data.read(), limits)
     if transfer_syntax_uid == RLE_LOSSLESS:
         return _run_lengths(frame, image_pixel)
     return read_codestream(frame, image_pixel, working_size, limits)
@@ -111,13 +111,15 @@ def _bitwise(image_pixel: ImagePixel, words: Callable[[int, int], Array]) -> Ras
     return Raster(image_pixel.rows, image_pixel.columns, low, high, band)
 
 
-def _frame(pixel_data: memoryview) -> memoryview:
+def _frame(pixel_data: memoryview, limits: ReadLimits) -> memoryview:
     """Joins the fragments of the only frame, PS3.5 section A.4; the first item is the Basic Offset Table."""
     fragments, position = [], 0
     while position + 8 <= len(pixel_data) and pixel_data[position : position + 4].tobytes() == b"\xfe\xff\x00\xe0":
         length = int.from_bytes(pixel_data[position + 4 : position + 8], "little")
         fragments.append(pixel_data[position + 8 : position + 8 + length])
         position += 8 + length
+        if len(fragments) > limits.elements:
+            raise RadiographTooLarge("too_many_elements", f"the frame has more than {limits.elements} fragments")
     if len(fragments) < 2:
         raise UnreadableRadiograph("not_decodable", "Pixel Data (7FE0,0010) holds no compressed frame")
     return fragments[1] if len(fragments) == 2 else memoryview(b"".join(fragments[1:]))

@@ -16,7 +16,7 @@ only and returns what stood in memory.
 import itertools
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,7 @@ Decoder = Callable[[memoryview], tuple[Array, int]]
 _JPEG_START = b"\xff\xd8"
 _JPEG_2000_START = b"\xff\x4f\xff\x51"
 _JPEG_LS, _JPEG_LOSSLESS = 0xF7, 0xC3  # frame headers
+_START_OF_SCAN, _CODING_STYLE, _START_OF_TILE = 0xDA, 0x52, 0x90
 _OVERSHOOT = 1.5  # of a low-pass beside an edge, where the codestream has room for more bits than are stored
 
 
@@ -107,23 +108,56 @@ def _values(array: Array, halvings: int, header: _Header, image_pixel: ImagePixe
 
 
 def _jpeg(codestream: memoryview, image_pixel: ImagePixel, working_size: int, limits: ReadLimits) -> _Header:
-    """Reads the frame header (SOF), ITU-T T.81 B.2.2 and T.87 C.2.2."""
-    position = 2
-    while position + 10 <= len(codestream) and codestream[position] == 0xFF:
-        marker = codestream[position + 1]
+    marker, at = jpeg_frame_header(codestream, limits)
+    precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, at + 2)
+    by_dct = marker not in (_JPEG_LS, _JPEG_LOSSLESS)
+    scaled = by_dct and precision == 8 and not image_pixel.signed
+    decoders = _jpeg_decoders(marker, scaled=scaled, working_size=working_size)
+    return _Header(rows, columns, components, precision, decoders, by_dct=by_dct)
+
+
+def jpeg_frame_header(jpeg: memoryview, limits: ReadLimits) -> tuple[int, int]:
+    """Finds the frame header (SOF), ITU-T T.81 B.2.2 and T.87 C.2.2; returns its marker, and where its length stands.
+
+    Raises:
+        UnreadableRadiograph: there is none, or what stands before or behind it would keep a decoder busy.
+    """
+    found = None
+    reaches_a_scan = False
+    for marker, at in segments(jpeg, limits):
+        if marker == _START_OF_SCAN:
+            reaches_a_scan = True
+            break
+        if found is None and (marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC))):
+            found = marker, at
+    if found is None or not reaches_a_scan:
+        raise UnreadableRadiograph("not_decodable", "the JPEG codestream has no frame header, or no scan behind it")
+    scans = re.finditer(b"\xff\xda", jpeg)  # the marker cannot stand in other data
+    if next(itertools.islice(scans, limits.jpeg_scans, None), None):
+        raise UnreadableRadiograph("not_decodable", f"the JPEG has more than {limits.jpeg_scans} scans")
+    return found
+
+
+def segments(codestream: memoryview, limits: ReadLimits) -> Iterator[tuple[int, int]]:
+    """Markers of a JPEG or JPEG 2000 header, and where the length behind each stands; ends where there is no marker.
+
+    Raises:
+        UnreadableRadiograph: more of them than `limits.segments`, or a length that leads nowhere.
+    """
+    at = 2
+    for _ in range(limits.segments):
+        if at + 10 > len(codestream) or codestream[at] != 0xFF:
+            return
+        marker = codestream[at + 1]
         if marker == 0xFF:  # fill byte
-            position += 1
+            at += 1
             continue
-        if marker == _JPEG_LS or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
-            precision, rows, columns, components = struct.unpack_from(">BHHB", codestream, position + 4)
-            by_dct = marker not in (_JPEG_LS, _JPEG_LOSSLESS)
-            scaled = by_dct and precision == 8 and not image_pixel.signed
-            decoders = _jpeg_decoders(marker, scaled=scaled, working_size=working_size)
-            if by_dct:
-                check_scans(codestream, limits)
-            return _Header(rows, columns, components, precision, decoders, by_dct=by_dct)
-        position += 2 + int.from_bytes(codestream[position + 2 : position + 4], "big")
-    raise UnreadableRadiograph("not_decodable", "the JPEG codestream has no frame header")
+        yield marker, at + 2
+        length = int.from_bytes(codestream[at + 2 : at + 4], "big")
+        if length < 2:
+            raise UnreadableRadiograph("not_decodable", f"a segment of the codestream has the length {length}")
+        at += 2 + length
+    raise UnreadableRadiograph("not_decodable", f"the codestream's header has more than {limits.segments} segments")
 
 
 def _jpeg_decoders(marker: int, *, scaled: bool, working_size: int) -> tuple[Decoder, ...]:
@@ -134,13 +168,6 @@ def _jpeg_decoders(marker: int, *, scaled: bool, working_size: int) -> tuple[Dec
     if scaled:
         return (lambda codestream: _scaled_jpeg(codestream, working_size)), _whole(imagecodecs.jpeg_decode)
     return (_whole(imagecodecs.jpeg_decode),)
-
-
-def check_scans(jpeg: memoryview, limits: ReadLimits) -> None:
-    """Raises UnreadableRadiograph for a JPEG of more scans than `jpeg_scans`; the marker cannot stand in other data."""
-    scans = re.finditer(b"\xff\xda", jpeg)
-    if next(itertools.islice(scans, limits.jpeg_scans, None), None):
-        raise UnreadableRadiograph("not_decodable", f"the JPEG has more than {limits.jpeg_scans} scans")
 
 
 def _scaled_jpeg(codestream: memoryview, working_size: int) -> tuple[Array, int]:
@@ -174,12 +201,13 @@ def _jpeg_2000(codestream: memoryview, image_pixel: ImagePixel, working_size: in
     """Reads image and tile size (SIZ) and the number of decomposition levels (COD), ITU-T T.800 A.5.1 and A.6.1."""
     if codestream[:4].tobytes() != _JPEG_2000_START or len(codestream) < 43:
         raise UnreadableRadiograph("not_decodable", "the compressed frame starts like no codestream that is read")
-    length, _, right, bottom, left, top = struct.unpack_from(">HH4I", codestream, 4)
+    right, bottom, left, top = struct.unpack_from(">4I", codestream, 8)
     components, depth = struct.unpack_from(">HB", codestream, 40)
     rows, columns, precision, signed = bottom - top, right - left, (depth & 0x7F) + 1, depth > 0x7F
     # Two's complement in a codestream without a sign was transformed as if it were large numbers: only the whole helps.
     halves = precision <= 16 and not (left or top) and signed == image_pixel.signed
-    halvings = min(num_halvings(rows, columns, working_size), _num_levels(codestream, 4 + length)) if halves else 0
+    num_levels = _num_levels(codestream, limits)
+    halvings = min(num_halvings(rows, columns, working_size), num_levels) if halves else 0
 
     def reduced(codestream: memoryview) -> tuple[Array, int]:
         limits.check_jpeg_2000((rows >> halvings) * (columns >> halvings))
@@ -195,16 +223,15 @@ def _jpeg_2000(codestream: memoryview, image_pixel: ImagePixel, working_size: in
     return _Header(rows, columns, components, precision, decoders)
 
 
-def _num_levels(codestream: memoryview, position: int) -> int:
+def _num_levels(codestream: memoryview, limits: ReadLimits) -> int:
     """Decomposition levels in the main header's coding style; 0 where it has none."""
-    while position + 10 <= len(codestream):
-        marker, length = struct.unpack_from(">HH", codestream, position)
-        if marker == 0xFF52:
-            return codestream[position + 9]
-        if marker in (0xFF90, 0xFF93):  # the first tile begins
-            break
-        position += 2 + length
-    return 0
+    num_levels = 0
+    for marker, at in segments(codestream, limits):
+        if marker == _CODING_STYLE:
+            num_levels = codestream[at + 7]
+        elif marker == _START_OF_TILE:
+            return num_levels
+    raise UnreadableRadiograph("not_decodable", "the JPEG 2000 codestream has no tile")
 
 
 def _reduced_jpeg_2000(codestream: memoryview, halvings: int, precision: int, *, signed: bool) -> Array:

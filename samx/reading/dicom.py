@@ -78,8 +78,8 @@ class Elements:
         return text if re.fullmatch(r"[0-9]+(\.[0-9]+)*", text) else ""
 
     def shorts(self, keyword: str, *, signed: bool = False) -> list[int]:
-        """Returns the values of VR US or SS, or of OW that holds such."""
-        value = self.raw(keyword)
+        """Returns the first three values of VR US or SS; no attribute that is used has more."""
+        value = self.raw(keyword)[:6]
         return list(
             struct.unpack(
                 f"{'>' if self.big_endian else '<'}{len(value) // 2}{'h' if signed else 'H'}",

@@ -23,10 +23,13 @@ class ReadLimits:
     with the usual five resolution levels never comes near it."""
     jpeg_scans: int = 32
     """Scans of a progressive JPEG, each of which costs time for the whole image; encoders make ten."""
+    segments: int = 10_000
+    """Segments in the header of a JPEG or JPEG 2000 codestream."""
     header_bytes: int = 16 * _MEBI
     """What may stand before the pixels of a deflated data set, inflated."""
     elements: int = 100_000
-    """Data elements and sequence items before the pixels; a radiograph has a few hundred."""
+    """Data elements and sequence items before the pixels, of which a radiograph has a few hundred;
+    fragments of the frame; chunks of a PNG."""
     depth: int = 32
     """Sequences inside sequences."""
 

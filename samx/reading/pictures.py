@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from samx.errors import RadiographTooLarge, UnsupportedRadiograph
-from samx.reading.codestreams import check_scans, scale_jpeg
+from samx.errors import RadiographTooLarge, UnreadableRadiograph, UnsupportedRadiograph
+from samx.reading.codestreams import jpeg_frame_header, scale_jpeg
 from samx.reading.image_pixel import value_range
 from samx.reading.limits import ReadLimits
 from samx.reading.quiet import without_warnings
@@ -48,6 +48,10 @@ def read_picture(
         UnsupportedRadiograph: multi_frame, colour, bits_allocated.
         UnreadableRadiograph: not_decodable.
     """
+    if kind == "jpeg":
+        jpeg_frame_header(memoryview(data), limits)
+    elif kind == "png":
+        _check_chunks(data, limits)
     image = _open(data, kind.upper())
     rows, columns = image.height, image.width
     limits.check_decoded(rows, columns, _BITS.get(image.mode, 8 * len(image.mode)))
@@ -57,14 +61,22 @@ def read_picture(
         rasters = tiff_rasters(image, data)
         rows, columns = rasters[0].rows, rasters[0].columns  # Pillow has exchanged its own by the orientation
     else:
-        if kind == "jpeg":
-            check_scans(memoryview(data), limits)
         halvings = scale_jpeg(image, working_size) if kind == "jpeg" else 0
         image.load()
         rasters = [_raster(channel, halvings) for channel in _grey(image)]
     channels = [reduce_to(raster, rows, columns, working_size) for raster in rasters]
     values = channels[0] if len(channels) == 1 else _mean_of_grey(channels, kind.upper())
     return _upright(values, orientation), *((columns, rows) if orientation in _ON_ITS_SIDE else (rows, columns))
+
+
+def _check_chunks(data: bytes, limits: ReadLimits) -> None:
+    """Raises UnreadableRadiograph for a PNG of more chunks than `limits.elements`, through which Pillow would walk."""
+    at = 8
+    for _ in range(limits.elements):
+        if at + 8 > len(data):
+            return
+        at += 12 + int.from_bytes(data[at : at + 4], "big")
+    raise UnreadableRadiograph("not_decodable", f"the PNG has more than {limits.elements} chunks")
 
 
 def _open(data: bytes, name: str) -> Image.Image:

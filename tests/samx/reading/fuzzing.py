@@ -158,7 +158,7 @@ def _change_a_length(data: bytearray, rng: random.Random) -> None:
         at, form = rng.choice(((place + 6, "<H"), (place + 8, "<I"), (place + 4, "<I")))
         largest = 0xFFFF if form == "<H" else 0xFFFFFFFF
         length = rng.choice((*INTERESTING, largest, largest - 1, len(data), len(data) - at, rng.randrange(5000)))
-        data[at : at + struct.calcsize(form)] = struct.pack(form, length)
+        data[at : at + struct.calcsize(form)] = struct.pack(form, min(length, largest))
 
 
 def _change_a_vr(data: bytearray, rng: random.Random) -> None:

@@ -86,14 +86,21 @@ def test_broken_text_is_empty_and_does_no_harm(charset: str) -> None:
     assert "\ufffd" not in radiograph.attributes.institution_name
 
 
+SCAN, TILE = b"\xff\xda\0\x08\1\1\0\0\0\0\0\0", b"\xff\x90\0\x0a" + b"\0" * 8
+
+
 @pytest.mark.parametrize(
     ("syntax", "bomb"),
     [
-        (JPEGLosslessSV1, b"\xff\xd8\xff\xc3\0\x0b\x0c\xff\xff\xff\xff\1\1\x11\0"),
-        (JPEGLSLossless, b"\xff\xd8\xff\xf7\0\x0b\x0c\xff\xff\xff\xff\1\1\x11\0"),
+        (JPEGLosslessSV1, b"\xff\xd8\xff\xc3\0\x0b\x0c\xff\xff\xff\xff\1\1\x11\0" + SCAN),
+        (JPEGLSLossless, b"\xff\xd8\xff\xf7\0\x0b\x0c\xff\xff\xff\xff\1\1\x11\0" + SCAN),
         (
             JPEG2000,
-            b"\xff\x4f\xff\x51\0\x29\0\0" + struct.pack(">4I", 10**9, 10**9, 0, 0) + b"\0" * 16 + b"\0\1\x0b\1\1",
+            b"\xff\x4f\xff\x51\0\x29\0\0"
+            + struct.pack(">4I", 10**9, 10**9, 0, 0)
+            + b"\0" * 16
+            + b"\0\1\x0b\1\1"
+            + TILE,
         ),
     ],
 )

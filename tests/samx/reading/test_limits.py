@@ -124,7 +124,46 @@ def test_a_huge_file_is_refused_by_its_length_alone() -> None:
 
 
 def test_a_lossless_jpeg_cannot_claim_more_than_rows_and_columns() -> None:
-    bomb = b"\xff\xd8\xff\xc3\0\x0b\x10\xff\xff\xff\xff\1\1\x11\0"
+    bomb = b"\xff\xd8\xff\xc3\0\x0b\x10\xff\xff\xff\xff\1\1\x11\0\xff\xda\0\x08\1\1\0\0\0\0\0\0"
     with pytest.raises(UnreadableRadiograph, match="65535 rows and 65535 columns; the attributes say 48 and 64"):
         read_radiograph(dicom(RAMP, JPEGLosslessSV1, bomb))
     assert read_radiograph(picture(np.eye(9, dtype=np.uint8))).rows == 9
+
+
+def chunk(name: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+BLANK = np.zeros((64, 64), np.uint8)
+JPEG = bytes(imagecodecs.jpeg8_encode(BLANK))
+J2K = bytes(imagecodecs.jpeg2k_encode(RAMP, codecformat="j2k"))
+PNG = picture(np.eye(9, dtype=np.uint8))
+MANY = 2_000_000
+
+
+@pytest.mark.parametrize(
+    ("endless", "says"),
+    [
+        (JPEG[:2] + b"\xff\xe0\0\2" * MANY + JPEG[2:], "more than 10000 segments"),
+        (JPEG[:2] + b"\xff" * MANY + JPEG[2:], "more than 10000 segments"),
+        (JPEG[:2] + b"\xff\xe0\0\2" + b"\0" * MANY + JPEG[2:], "no frame header, or no scan"),
+        (PNG[:33] + chunk(b"abCd") * MANY + PNG[33:], "more than 100000 chunks"),
+        (
+            dicom(BLANK, JPEGBaseline8Bit, JPEG[:2] + b"\xff\xe0\0\2" * MANY + JPEG[2:]),
+            "segments",
+        ),
+        (dicom(RAMP, JPEG2000Lossless, J2K[:2] + J2K[2:45] + b"\xff\x64\0\2" * MANY + J2K[45:]), "segments"),
+        (dicom(RAMP, JPEG2000Lossless, J2K[:45] + b"\xff\x64\0\0" * MANY + J2K[45:]), "has the length 0"),
+        (dicom(RAMP, RLELossless, b"abcd", PixelData=b"\xfe\xff\x00\xe0\0\0\0\0" * MANY), "more than 100000 fragments"),
+        (dicom(RAMP, Columns=[64] * 30_000), None),
+    ],
+    ids=["segments", "fill bytes", "junk", "chunks", "frame", "comments", "no length", "fragments", "values"],
+)
+def test_what_is_endless_is_not_walked_through(endless: bytes, says: str | None) -> None:
+    started = time.process_time()
+    if says is None:
+        assert read_radiograph(endless).columns == 64
+    else:
+        with pytest.raises(RadiographError, match=says):
+            read_radiograph(endless)
+    assert time.process_time() - started < 1
