@@ -1,7 +1,8 @@
 """A run: one prefix, a folder or in a bucket, in which the stages leave their files for the stages after them.
 
 Each stage writes below its own name and leaves `done/<stage>.json` last, with the checksums of its configuration, its
-inputs and its outputs. Run again with the same inputs, a stage does nothing; with others, it says what differs.
+inputs and its outputs. Run again with the same inputs, a stage does nothing; with others, it says what differs. So it
+does if it was interrupted: what it left was made with the inputs in `begun/<stage>.json`.
 """
 
 import csv
@@ -161,18 +162,37 @@ class Run:
         """
         inputs = self._inputs(stage)
         if self.is_done(stage.name):
-            self._require_same_inputs(stage, inputs)
+            before = self.read_json(_marker_key(stage.name))["inputs"]
+            _require_same(before, inputs, f"{stage.name} was done in {self.storage.url}", _marker_key(stage.name))
             logger.info("%s: done already", stage.name)
             return
+        self._begin(stage, inputs)
         self._outputs = {}
         logger.info("%s: started", stage.name)
         started = time.monotonic()
-        stage.execute(self)
+        try:
+            stage.execute(self)
+        except WrongInput:
+            self.storage.delete(_begun_key(stage.name))  # what is wrong may be changed
+            raise
         seconds = round(time.monotonic() - started, 1)
         inputs = self._inputs(stage)  # again: a simulated reader has written its decisions by now
         marker = {"stage": stage.name, "inputs": inputs, "outputs": self._outputs, "seconds": seconds}
         self.storage.write(_marker_key(stage.name), (json.dumps(marker, indent=2, sort_keys=True) + "\n").encode())
+        self.storage.delete(_begun_key(stage.name))
         logger.info("%s: done in %.1f s", stage.name, seconds)
+
+    def _begin(self, stage: Stage, inputs: dict[str, object]) -> None:
+        """Note what a stage begins with, so that what an interruption leaves of it is continued with nothing else.
+
+        Decisions of people do not count: they may be made while the stage waits for them.
+        """
+        key = _begun_key(stage.name)
+        fixed = {name: inputs[name] for name in ("configuration", "stages")}
+        if self.storage.exists(key):
+            what = f"{stage.name} was begun in {self.storage.url}"
+            _require_same(self.read_json(key), fixed, what, f"{stage.name}/, {key}")
+        self.storage.write(key, (json.dumps(fixed, indent=2, sort_keys=True) + "\n").encode())
 
     def _inputs(self, stage: Stage) -> dict[str, object]:
         upstream: dict[str, str] = {}
@@ -190,15 +210,14 @@ class Run:
                 decisions[key] = hashlib.sha256(self.read(key)).hexdigest()
         return {"configuration": self.config.fields(stage.sections), "stages": upstream, "decisions": decisions}
 
-    def _require_same_inputs(self, stage: Stage, inputs: dict[str, object]) -> None:
-        before = self.read_json(_marker_key(stage.name))["inputs"]
-        now = json.loads(json.dumps(inputs))
-        differences = list(_differences(before, now))
-        if differences:
-            raise WrongInput(
-                f"{stage.name} was done in {self.storage.url} with other inputs: {'; '.join(differences)}. Use another "
-                f"run, or delete {_marker_key(stage.name)} and the markers after it to do these stages again"
-            )
+
+def _require_same(before: object, now: object, what: str, leftovers: str) -> None:
+    differences = list(_differences(before, json.loads(json.dumps(now))))
+    if differences:
+        raise WrongInput(
+            f"{what} with other inputs: {'; '.join(differences)}. Use another run, or delete {leftovers} and the "
+            "markers after it to do these stages again"
+        )
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
@@ -211,3 +230,7 @@ def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
 
 def _marker_key(stage: str) -> str:
     return f"done/{stage}.json"
+
+
+def _begun_key(stage: str) -> str:
+    return f"begun/{stage}.json"

@@ -75,6 +75,38 @@ def test_a_failed_stage_leaves_no_marker(tmp_path: Path) -> None:
     assert not make_run(tmp_path).is_done("fail")
 
 
+def interrupted(_run: Run) -> None:
+    raise Interrupted("stopped by a signal")
+
+
+def test_what_an_interruption_left_is_not_continued_with_other_inputs(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        make_run(tmp_path, seed=1).execute(Stage("count", interrupted, sections=("seed",), reads=()))
+    with pytest.raises(
+        WrongInput, match=r"count was begun in .*: configuration\.seed was 1, is 2\. .*delete count/, begun/"
+    ):
+        make_run(tmp_path, seed=2).execute(COUNT)
+    make_run(tmp_path, seed=1).execute(COUNT)
+    assert not (tmp_path / "run/begun/count.json").exists()
+
+
+def test_what_was_wrong_may_be_changed(tmp_path: Path) -> None:
+    def refuse(_run: Run) -> None:
+        raise WrongInput("too many clusters")
+
+    with pytest.raises(WrongInput, match="too many"):
+        make_run(tmp_path, seed=1).execute(Stage("count", refuse, sections=("seed",), reads=()))
+    make_run(tmp_path, seed=2).execute(COUNT)
+
+
+def test_decisions_may_be_made_while_a_stage_is_interrupted(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(Interrupted):
+        run.execute(Stage("read", interrupted, sections=(), reads=(), decisions=("decided.csv",)))
+    run.storage.write("decided.csv", b"a")
+    run.execute(Stage("read", lambda _run: None, sections=(), reads=(), decisions=("decided.csv",)))
+
+
 def test_markers_hold_checksums_of_outputs(tmp_path: Path) -> None:
     make_run(tmp_path).execute(COUNT)
     marker = json.loads((tmp_path / "run/done/count.json").read_text())
