@@ -75,13 +75,14 @@ def reduce_to(raster: Raster, rows: int, columns: int, working_size: int) -> NDA
     band, size = centred, (raster.rows, raster.columns)
     image: NDArray[Any] | None = None
     for _ in range(halvings - raster.num_halvings):
-        image = _halve(band, *size)
+        image = _halve(band, *size, dtype)
         band, size = (lambda first, last, image=image: image[first:last]), image.shape  # type: ignore[misc]
     if image is None:
         image = centred(0, raster.rows)
     if halvings:
         np.clip(image, raster.low - centre, raster.high - centre, out=image)
-    values = (image + np.int64(centre)).astype(np.float32)
+    exact = np.float32 if dtype is np.int16 else np.float64
+    values = np.add(image, exact(centre), dtype=exact).astype(np.float32, copy=False)
     by_wavelet = halvings - raster.num_halvings if raster.by_dct else halvings
     return _average_areas(values, shape, rows / 2**halvings, columns / 2**halvings, 0.5 - 0.5 / 2**by_wavelet)
 
@@ -96,19 +97,19 @@ def _dtype(span: int) -> type[np.signedinteger[Any]]:
     return np.int32 if span < 2**27 else np.int64
 
 
-def _halve(band: Callable[[int, int], NDArray[Any]], rows: int, columns: int) -> NDArray[Any]:
+def _halve(
+    band: Callable[[int, int], NDArray[Any]], rows: int, columns: int, dtype: type[np.signedinteger[Any]]
+) -> NDArray[Any]:
     """The low-pass of one level: `(rows, columns)` to half of both, rounded up; rows first, as the standard does."""
     height = (rows + 1) // 2
-    parts = []
+    halved = np.empty((height, (columns + 1) // 2), dtype)
     for first in range(0, height, _BAND):
         last = min(first + _BAND, height)
         start = max(2 * first - 2, 0)  # the detail above the first row belongs to it, too
         lines = band(start, min(2 * last + 1, rows))
         upright = _low_pass(lines[0::2], lines[1::2], "C")[first - start // 2 :][: last - first]
         even, odd = (np.ascontiguousarray(upright[:, parity::2]).T for parity in (0, 1))
-        parts.append(_low_pass(even, odd, "F").T)
-    halved = np.concatenate(parts)
-    assert halved.shape == (height, (columns + 1) // 2)
+        halved[first:last] = _low_pass(even, odd, "F").T
     return halved
 
 

@@ -4,6 +4,8 @@ import io
 import os
 from typing import IO, cast
 
+_LARGEST_READ = 65536
+
 
 class _ByteStream(io.RawIOBase):
     """Reads a memoryview; `io.BytesIO` would copy it first."""
@@ -20,12 +22,12 @@ class _ByteStream(io.RawIOBase):
         """Whether it can be moved in: yes."""
         return True
 
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # typeshed: Buffer, 3.12
-        """Fill a buffer from the present position on; returns how many bytes there were."""
-        part = self._view[self._position : self._position + len(buffer)]
-        buffer[: len(part)] = part
+    def read(self, size: int = -1) -> bytes:
+        """Return bytes from the present position on; not all that are asked for, or a whole tile would be copied."""
+        stop = len(self._view) if size < 0 else self._position + min(size, _LARGEST_READ)
+        part = bytes(self._view[self._position : stop])
         self._position += len(part)
-        return len(part)
+        return part
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Move; returns the new position."""
