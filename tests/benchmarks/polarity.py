@@ -2,7 +2,7 @@
 
 Each real radiograph is taken as it is, and inverted. "wrongly inverted" counts the first, "found" the second. Trunks,
 which fill their field, are meant not to be found. A few pictures of the set may be negatives to begin with: they would
-count as wrongly inverted. With `--export FOLDER` of synthetic radiographs (`python -m samx.phantom`), these too are read.
+count as wrongly inverted. With `--export FOLDER`, synthetic radiographs (`python -m samx.phantom`) are read, too.
 """
 
 import argparse
