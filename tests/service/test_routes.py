@@ -22,7 +22,7 @@ def test_answers_follow_the_documented_schemas(app: App) -> None:
 def test_answer_names_model_classes_codes_and_tag(app: App, knee_dicom: bytes) -> None:
     answer = app.classify(knee_dicom, "/classify?top_k=4").json()
     assert answer["model"] == {"name": "small", "version": "1.0.0"}
-    assert answer["radiograph"] == {"format": "dicom", "rows": 120, "columns": 90}
+    assert answer["radiograph"] == {"format": "dicom", "rows": 120, "columns": 90, "was_negative": False}
     probabilities = [entry["probability"] for entry in answer["classes"]]
     assert probabilities == sorted(probabilities, reverse=True)
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
@@ -107,6 +107,7 @@ def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None
         "application/octet-stream",
         "image/png",
         "image/jpeg",
+        "image/tiff",
     }
     assert set(content["multipart/form-data"]["schema"]["properties"]) == {"file", "top_k", "grad_cam"}
     assert [parameter["name"] for parameter in classify["parameters"]] == ["top_k", "grad_cam"]

@@ -24,12 +24,12 @@ FILE = part("file", PNG, file_name="a.png")
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "application/dicom", "application/octet-stream", "image/png", "IMAGE/JPEG; q=1"]
+    "content_type", ["", "application/dicom", "application/octet-stream", "image/png", "IMAGE/JPEG; q=1", "image/tiff"]
 )
 def test_raw_body_is_taken_and_its_bytes_decide_the_format(app: App, content_type: str) -> None:
     response = app.classify(PNG, headers={"Content-Type": content_type} if content_type else {})
     assert response.status_code == 200
-    assert response.json()["radiograph"] == {"format": "png", "rows": 120, "columns": 90}
+    assert response.json()["radiograph"] == {"format": "png", "rows": 120, "columns": 90, "was_negative": False}
 
 
 def test_raw_and_multipart_give_the_same_answer(app: App) -> None:
