@@ -27,7 +27,7 @@ class ReadLimits:
     """Segments in the header of a JPEG or JPEG 2000 codestream."""
     header_bytes: int = 16 * _MEBI
     """What may stand before the pixels of a deflated data set, inflated."""
-    elements: int = 100_000
+    elements: int = 50_000
     """Data elements and sequence items before the pixels, of which a radiograph has a few hundred;
     fragments of the frame; chunks of a PNG."""
     depth: int = 32
