@@ -28,7 +28,7 @@ def raster(
     Args:
         pixel_data: the element.
         image_pixel: how a value is stored.
-        transfer_syntax_uid: one of those that samx.reading.dicom lists.
+        transfer_syntax_uid: one of those that samx.reading.elements lists.
         working_size: the long side that is wanted; what is decoded is at least as large if the original is.
         limits: on what a codestream may cost.
 

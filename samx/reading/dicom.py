@@ -173,7 +173,7 @@ def _encodings(elements: Elements) -> list[str]:
         return convert_encodings(elements.text("SpecificCharacterSet").split("\\"))
 
 
-def _pixel_data(splitter: "Splitter", at: int) -> PixelData | None:
+def _pixel_data(splitter: Splitter, at: int) -> PixelData | None:
     if at + 8 > len(splitter.view):
         return None
     _, vr, start, length = splitter.header(at)
@@ -182,7 +182,7 @@ def _pixel_data(splitter: "Splitter", at: int) -> PixelData | None:
     return PixelData(vr, length, lambda: splitter.view[start : start + length])
 
 
-def _split_deflated(inflater: "Inflater", limits: ReadLimits) -> tuple[dict[str, Value], PixelData | None]:
+def _split_deflated(inflater: Inflater, limits: ReadLimits) -> tuple[dict[str, Value], PixelData | None]:
     """Inflates until the pixels begin, and no further."""
     wanted = _FIRST_INFLATED
     while True:

@@ -16,14 +16,8 @@ from samx.reading.image_pixel import value_range
 from samx.reading.reduction import Raster
 
 _COMPRESSIONS = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate")
-_IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE, _PHOTOMETRIC, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = (
-    256,
-    257,
-    258,
-    262,
-    277,
-    339,
-)  # TIFF 6.0, section 8
+_IMAGE_WIDTH, _IMAGE_LENGTH, _BITS_PER_SAMPLE = 256, 257, 258  # TIFF 6.0, section 8
+_PHOTOMETRIC, _SAMPLES_PER_PIXEL, _SAMPLE_FORMAT = 262, 277, 339
 _UNSIGNED, _SIGNED = 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 

@@ -14,7 +14,6 @@ Ratios are what counts: other work on the machine slows all columns.
 
 import ctypes
 import multiprocessing
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -143,7 +142,6 @@ _kept = b""
 def _keep(data: bytes) -> None:
     global _kept  # noqa: PLW0603  # a process of the pool holds one file
     _kept = data
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _read_kept(_: int) -> None:

@@ -19,10 +19,11 @@ from samx.reading.limits import ReadLimits
 from tests.samx.files import RAMP, dicom, picture
 
 
-def png_header(columns: int, rows: int) -> bytes:
-    def chunk(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+def chunk(name: bytes, data: bytes = b"") -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
+
+def png_header(columns: int, rows: int) -> bytes:
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", columns, rows, 16, 0, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100_000)) + chunk(b"IEND", b"")
 
@@ -128,10 +129,6 @@ def test_a_lossless_jpeg_cannot_claim_more_than_rows_and_columns() -> None:
     with pytest.raises(UnreadableRadiograph, match="65535 rows and 65535 columns; the attributes say 48 and 64"):
         read_radiograph(dicom(RAMP, JPEGLosslessSV1, bomb))
     assert read_radiograph(picture(np.eye(9, dtype=np.uint8))).rows == 9
-
-
-def chunk(name: bytes, data: bytes = b"") -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
 
 BLANK = np.zeros((64, 64), np.uint8)
