@@ -166,14 +166,15 @@ class Run:
             _require_same(before, inputs, f"{stage.name} was done in {self.storage.url}", _marker_key(stage.name))
             logger.info("%s: done already", stage.name)
             return
-        self._begin(stage, inputs)
+        is_resumed = self._begin(stage, inputs)
         self._outputs = {}
         logger.info("%s: started", stage.name)
         started = time.monotonic()
         try:
             stage.execute(self)
         except WrongInput:
-            self.storage.delete(_begun_key(stage.name))  # what is wrong may be changed
+            if not is_resumed:  # else files of the interrupted execution are still there
+                self.storage.delete(_begun_key(stage.name))  # what is wrong may be changed
             raise
         seconds = round(time.monotonic() - started, 1)
         inputs = self._inputs(stage)  # again: a simulated reader has written its decisions by now
@@ -182,17 +183,22 @@ class Run:
         self.storage.delete(_begun_key(stage.name))
         logger.info("%s: done in %.1f s", stage.name, seconds)
 
-    def _begin(self, stage: Stage, inputs: dict[str, object]) -> None:
+    def _begin(self, stage: Stage, inputs: dict[str, object]) -> bool:
         """Note what a stage begins with, so that what an interruption leaves of it is continued with nothing else.
 
         Decisions of people do not count: they may be made while the stage waits for them.
+
+        Returns:
+            Whether an interrupted execution is resumed.
         """
         key = _begun_key(stage.name)
         fixed = {name: inputs[name] for name in ("configuration", "stages")}
         if self.storage.exists(key):
             what = f"{stage.name} was begun in {self.storage.url}"
             _require_same(self.read_json(key), fixed, what, f"{stage.name}/, {key}")
+            return True
         self.storage.write(key, (json.dumps(fixed, indent=2, sort_keys=True) + "\n").encode())
+        return False
 
     def _inputs(self, stage: Stage) -> dict[str, object]:
         upstream: dict[str, str] = {}

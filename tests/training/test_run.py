@@ -90,10 +90,19 @@ def test_what_an_interruption_left_is_not_continued_with_other_inputs(tmp_path: 
     assert not (tmp_path / "run/begun/count.json").exists()
 
 
-def test_what_was_wrong_may_be_changed(tmp_path: Path) -> None:
-    def refuse(_run: Run) -> None:
-        raise WrongInput("too many clusters")
+def refuse(_run: Run) -> None:
+    raise WrongInput("too many clusters")
 
+
+def test_a_refusal_does_not_forget_what_an_interruption_left(tmp_path: Path) -> None:
+    for fail, error in ((interrupted, Interrupted), (refuse, WrongInput)):
+        with pytest.raises(error):
+            make_run(tmp_path, seed=1).execute(Stage("count", fail, sections=("seed",), reads=()))
+    with pytest.raises(WrongInput, match="count was begun in"):
+        make_run(tmp_path, seed=2).execute(COUNT)
+
+
+def test_what_was_wrong_may_be_changed(tmp_path: Path) -> None:
     with pytest.raises(WrongInput, match="too many"):
         make_run(tmp_path, seed=1).execute(Stage("count", refuse, sections=("seed",), reads=()))
     make_run(tmp_path, seed=2).execute(COUNT)
