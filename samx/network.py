@@ -17,9 +17,9 @@ from samx.torchvision_loader import import_torchvision
 
 import_torchvision()
 
-from torchvision.models import mobilenet_v3_large, resnet  # noqa: E402  (importable only after the line above)
+from torchvision.models import convnext_tiny, mobilenet_v3_large, resnet  # noqa: E402  (only after the line above)
 
-Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large"]
+Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large", "convnext_tiny"]
 
 INPUT_MEAN = 0.35
 INPUT_STD = 0.27
@@ -49,7 +49,10 @@ class Network(nn.Module):
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
 
     def feature_maps(self, images_N1HW: Tensor) -> Tensor:
-        """Last feature maps, `(N, D, H/32, W/32)` rounded up, of images `(N, 1, H, W)` float in [0, 1]."""
+        """Last feature maps, `(N, D, H/32, W/32)`, of images `(N, 1, H, W)` float in [0, 1].
+
+        Sides are rounded up, by ConvNeXt down: its strided convolutions leave out what no longer fills a patch.
+        """
         maps: Tensor = self.backbone((images_N1HW - INPUT_MEAN) / INPUT_STD)
         return maps
 
@@ -79,6 +82,16 @@ def _build_backbone(name: Backbone) -> tuple[nn.Sequential, int]:
         trunk = mobilenet_v3_large(weights=None).features
         trunk[0][0] = _one_channel(trunk[0][0])
         return trunk, 960
+    if name == "convnext_tiny":
+        # Stochastic depth draws from torch's global generator, whose state no checkpoint holds: a resumed run would end
+        # otherwise than an uninterrupted one.
+        convnext = convnext_tiny(weights=None, stochastic_depth_prob=0.0)
+        trunk = convnext.features
+        trunk[0][0] = _one_channel(trunk[0][0])
+        # torchvision pools, then applies this LayerNorm2d, then its linear layer. Here it comes before the pooling, so
+        # that the head stays pooling and one linear layer, and Grad-CAM a weighted sum of the maps.
+        trunk.add_module("norm", convnext.classifier[0])
+        return trunk, 768
     built: resnet.ResNet
     match name:
         case "resnet18_slim":
@@ -106,6 +119,8 @@ def _one_channel(convolution: nn.Conv2d) -> nn.Conv2d:
         bias=convolution.bias is not None,
     )
     nn.init.kaiming_normal_(grey.weight, mode="fan_out", nonlinearity="relu")
+    if grey.bias is not None:
+        nn.init.zeros_(grey.bias)
     return grey
 
 

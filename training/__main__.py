@@ -13,11 +13,13 @@ from pathlib import Path
 from samx.artifact import CURRENT, roll_back
 from samx.errors import ArtifactError, Interrupted, SamxError, WrongInput
 from samx.storage import open_storage
+from training import distribution
 from training.config import load_config
 from training.job import STAGES, run_all, run_stage
 from training.run import CLUSTER_LABELS
 
 WRONG_INPUT, INTERRUPTED, FAILED = 2, 75, 1
+COMMANDS = ("run", *(stage.name for stage in STAGES), "roll-back")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,12 +35,15 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{config.publish.models}/{config.publish.name}/{CURRENT} points to version {version} again")
         elif options.command == "run":
             started = time.monotonic()
-            status = run_all(config)
-            print(f"{status} after {time.monotonic() - started:.0f} s")
-            if status == "awaiting labels":
-                print(_how_to_label(config.run))
+            with distribution.process_group(config.torch_device):
+                status = run_all(config)
+                if distribution.rank() == 0:
+                    print(f"{status} after {time.monotonic() - started:.0f} s")
+                    if status == "awaiting labels":
+                        print(_how_to_label(config.run))
         else:
-            run_stage(config, options.command)
+            with distribution.process_group(config.torch_device):
+                run_stage(config, options.command)
     except (WrongInput, ArtifactError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
@@ -54,9 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="From unsorted radiographs to a model.")
     stages = ", ".join(stage.name for stage in STAGES)
-    commands = ("run", *(stage.name for stage in STAGES), "roll-back")
     parser.add_argument(
-        "command", choices=commands, metavar="command", help=f"run (every stage), one stage ({stages}), or roll-back"
+        "command", choices=COMMANDS, metavar="command", help=f"run (every stage), one stage ({stages}), or roll-back"
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
     return parser

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pydantic
+import torch
 
 from samx.errors import WrongInput
 from samx.network import ArchitectureConfig
 from samx.preprocessing import PreprocessingConfig
 from training.augmentation import AugmentationConfig
+
+Precision = Literal["bfloat16", "float32", "float64"]
 
 
 class Section(pydantic.BaseModel):
@@ -29,7 +32,7 @@ class IndexConfig(Section):
     """Reading every radiograph once."""
 
     num_workers: int = pydantic.Field(default=0, ge=0)
-    """Processes that read radiographs; 0 means one per core. Does not change the result."""
+    """Processes that read radiographs; 0: one per core, 1: this process alone. Does not change the result."""
     shard_size: int = pydantic.Field(default=512, ge=1)
     """Radiographs per file of cached images; an interrupted index continues at the next shard."""
     pseudonym_salt: str = ""
@@ -47,26 +50,54 @@ class SplitConfig(Section):
     """Folds of the development set for cross-validation."""
 
 
-class PretrainConfig(Section):
-    """Phase 1: self-supervised deep clustering."""
+class InitialWeightsConfig(Section):
+    """Where phase 1 starts; nothing is ever downloaded."""
 
+    source: str = pydantic.Field(default="", pattern=r"^(|torchvision:\w+|.+\.(safetensors|pth|pt))$")
+    """Empty: random weights. Else a path or s3:// URL of a .safetensors, .pth or .pt file, or `torchvision:<name>`,
+    e.g. `torchvision:IMAGENET1K_V2`: the backbone's weights of that name, where torch hub's cache has them already."""
+    sha256: str = pydantic.Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    """Of the file, in hexadecimal; another file is refused. Empty: not checked, save the eight digits in the
+    names of torchvision's files; recorded in either case."""
+    licence: str = pydantic.Field(default="", pattern=r"^[^\r\n]*$")
+    """Under which the file may be used; recorded in the artifact. Empty: what is known of torchvision's own files, for
+    all others `unknown`."""
+
+    @pydantic.model_validator(mode="after")
+    def _describes_a_file(self) -> "InitialWeightsConfig":
+        if not self.source and (self.sha256 or self.licence):
+            raise ValueError("sha256 and licence describe a file, but source names none")
+        return self
+
+
+class PretrainConfig(Section):
+    """Phase 1: self-supervised learning."""
+
+    objective: Literal["deep_clustering", "simclr", "barlow_twins"] = "deep_clustering"
+    """Prototypes of clusters (Caron et al. 2020), telling radiographs apart (Chen et al. 2020), or agreement of views
+    without redundancy (Zbontar et al. 2021; wants a projection_dim of 512 or more)."""
+    init: InitialWeightsConfig = InitialWeightsConfig()
     num_prototypes: int = pydantic.Field(default=1000, ge=2)
-    """Pseudo-classes per epoch; should exceed the number of entities several times."""
+    """Pseudo-classes per epoch; should exceed the number of entities several times. Other objectives watch them."""
     epochs: int = pydantic.Field(default=100, ge=0)
     batch_size: int = pydantic.Field(default=256, ge=2)
-    """Radiographs per step; each is seen in two views."""
+    """Radiographs per step over all processes; each is seen in two views."""
     learning_rate: float = pydantic.Field(default=1e-3, gt=0)
     """Peak of the cosine schedule, AdamW."""
     weight_decay: float = pydantic.Field(default=1e-2, ge=0)
     temperature: float = pydantic.Field(default=0.1, gt=0)
-    """Sharpens the similarity to the prototypes before the softmax (Caron et al. 2020, section 3.1)."""
+    """Sharpens similarities before the softmax (Caron et al. 2020, section 3.1)."""
     projection_dim: int = pydantic.Field(default=128, ge=2)
     """Dimension of the unit sphere on which prototypes lie."""
     contrast_weight: float = pydantic.Field(default=0.3, ge=0)
     """Weight of telling radiographs apart (NT-Xent) beside finding their cluster; 0: prototypes alone."""
     hog_weight: float = pydantic.Field(default=0.7, ge=0)
     """Weight of histograms of oriented gradients beside the learned features when pseudo-labels are made; 0: none."""
+    balance: float = pydantic.Field(default=0.0, ge=0, le=1)
+    """0 shows every radiograph once per epoch, 1 shows all clusters equally often; between: `size ** (1 - balance)`."""
     kmeans_iterations: int = pydantic.Field(default=20, ge=1)
+    precision: Precision = "bfloat16"
+    """Of the network's passes, beside float32 weights; float64 is weights and all, for comparing what must be equal."""
 
 
 class ClusterConfig(Section):
@@ -74,13 +105,30 @@ class ClusterConfig(Section):
 
     num_clusters: int = pydantic.Field(default=1000, ge=2)
     """K. More clusters are purer and cost more decisions."""
+    learned_weight: float = pydantic.Field(default=1.0, ge=0)
+    """Weight of the learned features; 0: hand-made ones alone, a baseline."""
     hog_weight: float = pydantic.Field(default=0.7, ge=0)
     """Weight of histograms of oriented gradients beside the learned features; 0: none."""
+    pixel_weight: float = pydantic.Field(default=0.0, ge=0)
+    """Weight of the grey levels themselves; a baseline."""
     pca_dim: int = pydantic.Field(default=128, ge=2)
-    """Principal components kept of the learned features and of the HOG, each."""
+    """Principal components kept of each kind of feature."""
     kmeans_iterations: int = pydantic.Field(default=50, ge=1)
+    fine_clusters: int = pydantic.Field(default=0, ge=0)
+    """0: k-means starts from Ward's hierarchy of up to 10,000 radiographs. More than num_clusters: from Ward's
+    hierarchy of that many fine clusters of all radiographs, for sets where 10,000 are too small a sample."""
+    smallest_cluster: int = pydantic.Field(default=1, ge=1)
+    """Smaller clusters are started again elsewhere in the first passes of k-means."""
     sheet_columns: int = pydantic.Field(default=8, ge=1)
     """Radiographs per cluster on the contact sheets."""
+
+    @pydantic.model_validator(mode="after")
+    def _clusters_something(self) -> "ClusterConfig":
+        if not (self.learned_weight or self.hog_weight or self.pixel_weight):
+            raise ValueError("at least one of learned_weight, hog_weight and pixel_weight must be above 0")
+        if self.fine_clusters and self.fine_clusters <= self.num_clusters:
+            raise ValueError(f"fine_clusters is {self.fine_clusters}; allowed are 0 and more than num_clusters")
+        return self
 
 
 class SimulatedReaderConfig(Section):
@@ -163,11 +211,21 @@ class TrainingConfig(Section):
     cross_validate: CrossValidateConfig = CrossValidateConfig()
     publish: PublishConfig
 
+    @property
+    def torch_device(self) -> torch.device:
+        """Where networks are trained; with several GPUs, the current one."""
+        if self.device == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return torch.device(self.device)
+
     def fields(self, names: Sequence[str]) -> dict[str, Any]:
         """The named top-level fields as plain data, without what says only where data lies or how fast to read it."""
         dumped = self.model_dump(mode="json", include=set(names))
         dumped.get("index", {}).pop("num_workers", None)
         dumped.get("publish", {}).pop("models", None)
+        init = dumped.get("pretrain", {}).get("init", {})
+        if init.get("sha256"):
+            init.pop("source")
         reader = dumped.get("label", {}).get("simulated_reader")
         if reader:
             reader.pop("truth", None)

@@ -14,7 +14,7 @@ Part = Literal["development", "holdout_internal", "holdout_external"]
 
 INDEX_COLUMNS = (
     "key", "etag", "sha256", "format", "rows", "columns", "patient", "site", "body_part_examined", "view_position",
-    "laterality", "was_negative",
+    "laterality", "was_negative", "perceptual_hash", "duplicate_of",
 )  # fmt: skip
 SPLIT_COLUMNS = ("key", "part", "fold")
 

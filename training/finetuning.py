@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samx.classifier import FeatureDistribution
-from samx.network import Network, to_input
+from samx.network import Network
 from training.augmentation import AugmentationConfig, random_views
 from training.config import FinetuneConfig
 from training.loop import (
@@ -24,6 +24,8 @@ from training.loop import (
     compute_features,
     cosine_schedule,
     epochs,
+    prefetched,
+    sampling_weights,
     set_learning_rate,
     train_step,
 )
@@ -92,44 +94,44 @@ def finetune(
 
     Raises:
         SamxError: the loss is not finite.
-        Interrupted: a signal asked to stop; the checkpoint holds the last whole epoch.
+        Interrupted: a signal asked to stop; the checkpoint holds the last step.
     """
     device = run.device
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = adamw(network, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
-    checkpoints = Checkpoints(run, f"{name}/checkpoint.safetensors")
-    first_epoch, history, kept = checkpoints.load(network, optimizer)
-    average = {key: kept.get(key, value).to(device).clone() for key, value in network.state_dict().items()}
+    checkpoints = Checkpoints(run, f"{name}/checkpoint.safetensors", network, optimizer)
+    progress = checkpoints.load()
+    average = {k: progress.tensors.get(k, v).to(device).clone() for k, v in network.state_dict().items()}
+    progress.tensors = average
     weights_N = sampling_weights(targets_N, config.balance)
     steps_per_epoch = max(1, len(targets_N) // config.batch_size)
     batch_size = min(config.batch_size, len(targets_N))
-    for epoch in epochs(config.epochs, first=first_epoch, description=name):
-        generator = run.generator(name, epoch)
-        order_N = torch.multinomial(weights_N, steps_per_epoch * batch_size, replacement=True, generator=generator)
+    for epoch in epochs(config.epochs, first=progress.epoch, description=name):
+        order_N = torch.multinomial(
+            weights_N, steps_per_epoch * batch_size, replacement=True, generator=run.generator(name, "order", epoch)
+        )
         network.train()
-        losses = []
-        for step, chosen_B in enumerate(torch.split(order_N, batch_size)):
-            num_steps = epoch * steps_per_epoch + step
-            schedule = cosine_schedule(num_steps, config.epochs * steps_per_epoch)
-            set_learning_rate(optimizer, config.learning_rate * schedule)
-            views = random_views(to_input(images_NHW[chosen_B], device), augmentation, generator)
+        todo = torch.split(order_N, batch_size)[progress.step :]
+        for chosen_B, images_BHW in prefetched(images_NHW, todo, device):
+            done = epoch * steps_per_epoch + progress.step
+            set_learning_rate(optimizer, config.learning_rate * cosine_schedule(done, config.epochs * steps_per_epoch))
+            views = random_views(images_BHW, augmentation, run.generator(name, epoch, progress.step))
             with autocast(device):
                 logits_BK = network(views)
             targets_B = targets_N[chosen_B].to(device)
             loss = functional.cross_entropy(logits_BK.float(), targets_B, label_smoothing=config.label_smoothing)
-            losses.append(train_step(loss, network, optimizer, where=f"{name}, epoch {epoch}, step {step}"))
-            _update_average(average, network, min(config.ema_decay, (1 + num_steps) / (10 + num_steps)))
-        history.append({"epoch": epoch, "loss": sum(losses) / len(losses)})
-        checkpoints.save(epoch, history, network, optimizer, **average)
+            where = f"{name}, epoch {epoch}, step {progress.step}"
+            progress.losses.append({"loss": train_step(loss, network, optimizer, where=where)})
+            _update_average(average, network, min(config.ema_decay, (1 + done) / (10 + done)))
+            progress.step += 1
+            checkpoints.after_step(progress)
+        mean_loss = sum(losses["loss"] for losses in progress.losses) / len(progress.losses)
+        progress.history.append({"epoch": epoch, "loss": mean_loss})
+        progress.epoch, progress.step, progress.losses = epoch + 1, 0, []
+        checkpoints.save(progress)
     network.load_state_dict(average)
     checkpoints.remove()
-    return network.eval(), history
-
-
-def sampling_weights(targets_N: Tensor, balance: float) -> Tensor:
-    """Probability of drawing each radiograph, up to a factor: a class is drawn with `count ** (1 - balance)`."""
-    counts_K = torch.bincount(targets_N).clamp_min(1).float()
-    return counts_K[targets_N] ** -balance
+    return network.eval(), progress.history
 
 
 def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:

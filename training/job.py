@@ -2,6 +2,7 @@
 
 import logging
 
+from training import distribution
 from training.config import TrainingConfig
 from training.run import CLUSTER_LABELS, RADIOGRAPH_LABELS, Run, Stage
 from training.stages.cluster import cluster
@@ -23,8 +24,8 @@ _MODEL = ("label", "finetune", "cross_validate")
 STAGES = (
     Stage("index", index, sections=("source", "preprocessing", "index"), reads=()),
     Stage("split", split, sections=("seed", "split"), reads=("index",)),
-    Stage("pretrain", pretrain, sections=(*_NETWORK, "augmentation", "pretrain"), reads=("index", "split")),
-    Stage("cluster", cluster, sections=("seed", "architecture", "cluster"), reads=("index", "split", "pretrain")),
+    Stage("pretrain", pretrain, (*_NETWORK, "augmentation", "pretrain"), ("index", "split"), is_distributed=True),
+    Stage("cluster", cluster, ("seed", "architecture", "cluster"), ("index", "split", "pretrain"), is_distributed=True),
     # Here a person names the clusters.
     Stage("label", label, ("seed", "label"), ("split", "cluster"), decisions=(CLUSTER_LABELS,)),
     Stage("finetune", finetune, (*_NETWORK, "augmentation", "finetune"), reads=("index", "split", "pretrain", "label")),
@@ -62,10 +63,10 @@ def run_all(config: TrainingConfig) -> str:
     run = Run(config)
     with run.stopping_on_signals():
         for stage in STAGES:
-            if stage.name == "label" and _awaits_labels(run):
+            if stage.name == "label" and distribution.on_first_rank(lambda: _awaits_labels(run)):
                 return "awaiting labels"
             run.execute(stage)
-            run.check_stop()
+            run.check_stop_of_any_rank()
     return "published"
 
 

@@ -3,8 +3,11 @@
 import io
 import json
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any
 
 import safetensors.torch
@@ -12,9 +15,13 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from samx.errors import ObjectNotFound, SamxError
+from samx.errors import Interrupted, ObjectNotFound, SamxError
 from samx.network import Network, to_input
-from training.run import Run
+from training import distribution
+from training.config import Precision
+from training.run import STOPPED, Run
+
+_BATCHES_AHEAD = 2
 
 
 def cosine_schedule(step: int, num_steps: int, *, warmup: float = 0.1) -> float:
@@ -25,9 +32,9 @@ def cosine_schedule(step: int, num_steps: int, *, warmup: float = 0.1) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, num_steps - warmup_steps)))
 
 
-def autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """bfloat16 where it is safe: twice the speed on CPUs with AVX-512 and on GPUs."""
-    return torch.autocast(device.type, dtype=torch.bfloat16)
+def autocast(device: torch.device, precision: Precision = "bfloat16") -> AbstractContextManager[Any]:
+    """bfloat16 where it is safe: twice the speed on CPUs with AVX-512 and on GPUs; else nothing."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def train_step(loss: Tensor, modules: nn.Module, optimizer: torch.optim.Optimizer, *, where: str) -> float:
@@ -72,10 +79,10 @@ def compute_features(
     device: torch.device,
     *,
     batch_size: int = 256,
-    precise: bool = False,
+    precision: Precision = "bfloat16",
 ) -> Tensor:
-    """`forward` of all images without augmentation, `(N, ...)` float32 on the CPU; `precise`: no bfloat16."""
-    with torch.inference_mode(), nullcontext() if precise else autocast(device):
+    """`forward` of all images without augmentation, `(N, ...)` float32 on the CPU."""
+    with torch.inference_mode(), autocast(device, precision):
         return torch.cat(
             [forward(to_input(batch, device)).float().cpu() for batch in torch.split(images_NHW, batch_size)]
         )
@@ -87,58 +94,105 @@ def batches(order_N: Tensor, batch_size: int) -> Iterator[Tensor]:
     yield from torch.split(order_N[:whole] if whole else order_N, batch_size)
 
 
-class Checkpoints:
-    """State of a loop after each epoch, so that an interrupted one continues where it was and ends the same.
+def prefetched(images_NHW: Tensor, batches_: Iterable[Tensor], device: torch.device) -> Iterator[tuple[Tensor, Tensor]]:
+    """Index batches with their images on the device; on a GPU the next ones are fetched while it computes."""
+    if device.type == "cpu":
+        yield from ((chosen_B, images_NHW[chosen_B]) for chosen_B in batches_)
+        return
 
-    One file, replaced atomically: tensors in safetensors, the epoch and the history in its metadata.
+    def fetch(chosen_B: Tensor) -> Tensor:
+        return images_NHW[chosen_B].pin_memory().to(device, non_blocking=True)
+
+    ahead: deque[tuple[Tensor, Future[Tensor]]] = deque()
+    with ThreadPoolExecutor(1) as pool:
+        for chosen_B in batches_:
+            ahead.append((chosen_B, pool.submit(fetch, chosen_B)))
+            if len(ahead) > _BATCHES_AHEAD:
+                ready_B, images = ahead.popleft()
+                yield ready_B, images.result()
+        for ready_B, images in ahead:
+            yield ready_B, images.result()
+
+
+def sampling_weights(classes_N: Tensor, balance: float) -> Tensor:
+    """Probability of drawing each radiograph, up to a factor: a class is drawn with `count ** (1 - balance)`."""
+    counts_K = torch.bincount(classes_N).clamp_min(1).float()
+    return counts_K[classes_N] ** -balance
+
+
+@dataclass
+class Progress:
+    """Where a loop is: before `step` of `epoch`, both counted from 0."""
+
+    epoch: int = 0
+    step: int = 0
+    losses: list[dict[str, float]] = field(default_factory=list)
+    """Of the steps of this epoch so far."""
+    row: dict[str, Any] = field(default_factory=dict)
+    """What else is known of this epoch."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """A row for every whole epoch."""
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    """What else the loop needs to go on."""
+
+
+class Checkpoints:
+    """State of a loop, so that an interrupted one continues at the step where it was and ends the same, bit for bit.
+
+    One file, replaced atomically: tensors in safetensors, the progress in its metadata. It is written after every epoch
+    and, when a signal asks to stop, after the step at work; all ranks agree on that step and the first one writes.
     """
 
-    def __init__(self, run: Run, key: str) -> None:
-        self._run, self._key = run, key
+    def __init__(self, run: Run, key: str, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._run, self._key, self._module, self._optimizer = run, key, module, optimizer
 
-    def save(
-        self,
-        epoch: int,
-        history: list[dict[str, float]],
-        module: nn.Module,
-        optimizer: torch.optim.Optimizer,
-        **extra: Tensor,
-    ) -> None:
-        """Save after `epoch` (counted from 0), then stop here if a signal asked for it."""
-        tensors = {f"module.{key}": value for key, value in module.state_dict().items()}
-        state = optimizer.state_dict()["state"]
+    def after_step(self, progress: Progress) -> None:
+        """Save and stop here if a signal asked for it.
+
+        Raises:
+            Interrupted: the state is saved; the same command resumes.
+        """
+        if self._run.stop_requested():
+            self.save(progress)
+            raise Interrupted(STOPPED)
+
+    def save(self, progress: Progress) -> None:
+        """Save, on the first rank."""
+        if distribution.rank() != 0:
+            return
+        tensors = {f"module.{key}": value for key, value in self._module.state_dict().items()}
+        state = self._optimizer.state_dict()["state"]
         tensors |= {f"optimizer.{index}.{key}": value for index, slots in state.items() for key, value in slots.items()}
-        tensors |= {f"extra.{key}": value for key, value in extra.items()}
+        tensors |= {f"extra.{key}": value for key, value in progress.tensors.items()}
         tensors = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
-        metadata = {"epoch": str(epoch), "history": json.dumps(history)}
-        self._run.storage.write(self._key, safetensors.torch.save(tensors, metadata))
-        self._run.check_stop()
+        place = {name: getattr(progress, name) for name in ("epoch", "step", "losses", "row", "history")}
+        self._run.storage.write(self._key, safetensors.torch.save(tensors, {"progress": json.dumps(place)}))
 
-    def load(
-        self, module: nn.Module, optimizer: torch.optim.Optimizer
-    ) -> tuple[int, list[dict[str, float]], dict[str, Tensor]]:
-        """Restore the last state; returns the next epoch, the history and the extra tensors."""
+    def load(self) -> Progress:
+        """Restore module and optimizer; returns where to go on, the beginning if nothing was saved."""
         try:
             data = self._run.read(self._key)
         except ObjectNotFound:
-            return 0, [], {}
+            return Progress()
         tensors = safetensors.torch.load(data)
-        metadata = _metadata(data)
-        module.load_state_dict({k.removeprefix("module."): v for k, v in tensors.items() if k.startswith("module.")})
+        self._module.load_state_dict(_below("module.", tensors))
         slots: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith("optimizer."):
-                _, index, slot = key.split(".", 2)
-                slots.setdefault(int(index), {})[slot] = value
-        state = optimizer.state_dict()
+        for key, value in _below("optimizer.", tensors).items():
+            index, slot = key.split(".", 1)
+            slots.setdefault(int(index), {})[slot] = value
+        state = self._optimizer.state_dict()
         state["state"] = slots
-        optimizer.load_state_dict(state)
-        extra = {k.removeprefix("extra."): v for k, v in tensors.items() if k.startswith("extra.")}
-        return int(metadata["epoch"]) + 1, json.loads(metadata["history"]), extra
+        self._optimizer.load_state_dict(state)
+        return Progress(**json.loads(_metadata(data)["progress"]), tensors=_below("extra.", tensors))
 
     def remove(self) -> None:
         """Delete the state; the stage's own files say the rest."""
-        self._run.storage.delete(self._key)
+        if distribution.rank() == 0:
+            self._run.storage.delete(self._key)
+
+
+def _below(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
 
 
 def _metadata(data: bytes) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
@@ -39,15 +41,35 @@ def contact_sheet(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]], columns: in
     return to_png(np.asarray(sheet))
 
 
-def pretraining_history(history: Sequence[Mapping[str, float]]) -> bytes:
-    """Loss and stability of the assignments over the epochs of phase 1."""
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+def pretraining_history(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """Phase 1 over its epochs: loss, stability and sizes of the clusters, and what neighbours have in common."""
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    (loss, stability), (clusters, neighbours) = figure.subplots(2, 2)
     epochs = [row["epoch"] for row in history]
-    left.plot(epochs, [row["loss"] for row in history], color=_BLUE)
-    left.set(xlabel="epoch", ylabel="loss", title="Loss")
-    right.plot(epochs[1:], [row["assignment_stability_nmi"] for row in history[1:]], color=_BLUE)
-    right.set(xlabel="epoch", ylabel="NMI with the epoch before", title="Stability of the clusters", ylim=(0, 1))
+
+    def draw(axes: Axes, name: str, label: str, colour: str, style: str = "-") -> None:
+        values = [np.nan if row.get(name) is None else row[name] for row in history]
+        if not np.all(np.isnan(values)):
+            axes.plot(epochs, values, style, color=colour, label=label, marker="." if len(epochs) == 1 else "")
+
+    draw(loss, "loss", "all of it", _BLUE)
+    draw(loss, "prototype_loss", "of the prototypes", _GREY)
+    loss.set(ylabel="loss", title="Loss")
+    draw(stability, "assignment_stability_nmi", "NMI", _BLUE)
+    draw(stability, "assignment_stability_ami", "AMI", _GREY)
+    stability.set(ylabel="with the epoch before", title="Stability of the clusters", ylim=(0, 1.02))
+    draw(clusters, "num_used", "used", _BLUE)
+    draw(clusters, "num_tiny", "tiny (below 5)", _GREY)
+    draw(clusters, "num_empty", "empty", _RED)
+    clusters.set(ylabel="clusters", title="Clusters", ylim=(0, None))
+    for what, colour in (("tag", _BLUE), ("site", _RED)):
+        draw(neighbours, f"neighbours_of_same_{what}", f"same {what}", colour)
+        draw(neighbours, f"neighbours_of_same_{what}_by_chance", f"same {what}, by chance", colour, ":")
+    neighbours.set(ylabel="share of the 10 nearest", title="Neighbours", ylim=(0, 1.02))
+    for axes in (loss, stability, clusters, neighbours):
+        axes.set_xlabel("epoch")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, fontsize=8)
     return _png(figure)
 
 

@@ -25,6 +25,7 @@ import torch
 
 from samx.errors import Interrupted, ObjectNotFound, WrongInput
 from samx.storage import open_storage
+from training import distribution
 from training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 CLUSTER_LABELS = "cluster_labels.csv"
 RADIOGRAPH_LABELS = "radiograph_labels.csv"
 AUDIT_LOG = "audit_log.jsonl"
+
+STOPPED = "stopped by a signal; run the same command again to resume"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class Stage:
     """Earlier stages whose files it reads."""
     decisions: Sequence[str] = ()
     """Files at the top of the run, written by people, that its result depends on."""
+    is_distributed: bool = False
+    """Whether all ranks take part; else the first rank does it and the others wait."""
 
 
 class Run:
@@ -64,9 +69,7 @@ class Run:
     @property
     def device(self) -> torch.device:
         """Where networks are trained."""
-        if self.config.device == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return torch.device(self.config.device)
+        return self.config.torch_device
 
     def generator(self, *names: object) -> torch.Generator:
         """A random generator that depends only on the seed and on `names`, such as stage and epoch."""
@@ -75,8 +78,9 @@ class Run:
         return torch.Generator().manual_seed(seed)
 
     def write(self, key: str, data: bytes) -> None:
-        """Write a file of the stage at work; it counts among the stage's outputs."""
-        self.storage.write(key, data)
+        """Write a file of the stage at work; it counts among the stage's outputs. Of several ranks the first writes."""
+        if distribution.rank() == 0:
+            self.storage.write(key, data)
         self._outputs[key] = hashlib.sha256(data).hexdigest()
 
     def adopt(self, *keys: str) -> bool:
@@ -135,7 +139,20 @@ class Run:
             Interrupted: SIGTERM or SIGINT has arrived.
         """
         if self._stop.is_set():
-            raise Interrupted("stopped by a signal; run the same command again to resume")
+            raise Interrupted(STOPPED)
+
+    def check_stop_of_any_rank(self) -> None:
+        """The same where all ranks take part: they agree to stop at the same place.
+
+        Raises:
+            Interrupted: SIGTERM or SIGINT has arrived at one of them.
+        """
+        if self.stop_requested():
+            raise Interrupted(STOPPED)
+
+    def stop_requested(self) -> bool:
+        """Whether a signal has arrived at any rank; asked by all of them at the same place."""
+        return distribution.any_rank(self._stop.is_set())
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
@@ -160,23 +177,37 @@ class Run:
         Raises:
             WrongInput: an earlier stage is missing, or the stage was done with other inputs.
         """
+        is_resumed = distribution.on_first_rank(lambda: self._prepare(stage))
+        if is_resumed is None:
+            return
+        self._outputs = {}
+        started = time.monotonic()
+        try:
+            if stage.is_distributed:
+                stage.execute(self)
+            else:
+                distribution.on_first_rank(lambda: stage.execute(self))
+        except WrongInput:
+            if not is_resumed:  # else files of the interrupted execution are still there
+                # What is wrong may be changed.
+                distribution.on_first_rank(lambda: self.storage.delete(_begun_key(stage.name)))
+            raise
+        seconds = round(time.monotonic() - started, 1)
+        distribution.on_first_rank(lambda: self._finish(stage, seconds))
+
+    def _prepare(self, stage: Stage) -> bool | None:
+        """Whether an interrupted execution is resumed; None if the stage is done."""
         inputs = self._inputs(stage)
         if self.is_done(stage.name):
             before = self.read_json(_marker_key(stage.name))["inputs"]
             _require_same(before, inputs, f"{stage.name} was done in {self.storage.url}", _marker_key(stage.name))
             logger.info("%s: done already", stage.name)
-            return
+            return None
         is_resumed = self._begin(stage, inputs)
-        self._outputs = {}
         logger.info("%s: started", stage.name)
-        started = time.monotonic()
-        try:
-            stage.execute(self)
-        except WrongInput:
-            if not is_resumed:  # else files of the interrupted execution are still there
-                self.storage.delete(_begun_key(stage.name))  # what is wrong may be changed
-            raise
-        seconds = round(time.monotonic() - started, 1)
+        return is_resumed
+
+    def _finish(self, stage: Stage, seconds: float) -> None:
         inputs = self._inputs(stage)  # again: a simulated reader has written its decisions by now
         marker = {"stage": stage.name, "inputs": inputs, "outputs": self._outputs, "seconds": seconds}
         self.storage.write(_marker_key(stage.name), (json.dumps(marker, indent=2, sort_keys=True) + "\n").encode())

@@ -22,6 +22,7 @@ NUM_FEATURES: dict[Backbone, int] = {
     "resnet18": 512,
     "resnet50": 2048,
     "mobilenet_v3_large": 960,
+    "convnext_tiny": 768,
 }
 GOLDEN = Path(__file__).parent.parent / "golden" / "network_weights.txt"
 
@@ -55,7 +56,8 @@ def test_names_and_shapes_of_weights_are_those_of_published_artifacts() -> None:
 def test_feature_sizes(backbone: Backbone) -> None:
     network = network_of(backbone)
     assert network.num_features == NUM_FEATURES[backbone]
-    assert network.feature_maps(torch.rand(2, 1, 100, 64)).shape == (2, NUM_FEATURES[backbone], 4, 2)
+    rows = 3 if backbone == "convnext_tiny" else 4  # 100 / 32, down or up
+    assert network.feature_maps(torch.rand(2, 1, 100, 64)).shape == (2, NUM_FEATURES[backbone], rows, 2)
     assert network(torch.rand(2, 1, 64, 64)).shape == (2, 3)
 
 
@@ -129,6 +131,21 @@ def test_slim_has_half_the_channels_and_a_quarter_of_the_weights() -> None:
         assert slim[key].shape[0] == slim[key].shape[1] == full[key].shape[0] // 2
     num_slim, num_full = (sum(weight.numel() for weight in state.values()) for state in (slim, full))
     assert num_slim / num_full == pytest.approx(0.25, abs=0.01)
+
+
+def test_convnext_normalises_its_maps_before_they_are_pooled() -> None:
+    maps = network_of("convnext_tiny").feature_maps(torch.rand(2, 1, 96, 64)).detach()
+    torch.testing.assert_close(maps.mean(1), torch.zeros(2, 3, 2), atol=1e-5, rtol=0)
+    torch.testing.assert_close(maps.std(1, correction=0), torch.ones(2, 3, 2), atol=1e-3, rtol=0)
+
+
+@every_backbone
+def test_training_draws_no_random_numbers(backbone: Backbone) -> None:
+    """An interrupted run continues from a checkpoint that knows nothing of torch's global generator."""
+    network, images = network_of(backbone).train(), torch.rand(4, 1, 64, 64)
+    before = torch.random.get_rng_state()
+    network(images)
+    assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def test_an_unknown_backbone_is_refused() -> None:

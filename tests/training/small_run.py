@@ -1,5 +1,6 @@
 """A small run: everything of the job on a handful of synthetic radiographs."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
         device="cpu",
         preprocessing=PreprocessingConfig(size=32, working_size=64),
         architecture=ArchitectureConfig(backbone="resnet18_slim"),
-        index=IndexConfig(shard_size=16),
+        index=IndexConfig(shard_size=16, num_workers=1),
         split=SplitConfig(external_sites=(EXTERNAL_SITE,), holdout_fraction=0.2, num_folds=2),
         pretrain=PretrainConfig(num_prototypes=8, epochs=2, batch_size=16, projection_dim=16),
         cluster=ClusterConfig(num_clusters=24, pca_dim=16, sheet_columns=4),
@@ -43,3 +44,18 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
         publish=PublishConfig(models=f"{folder}/models", name="small"),
     )
     return config.model_copy(update=changes)
+
+
+def to_toml(config: TrainingConfig) -> str:
+    """The configuration as a file."""
+    lines = []
+    dumped = config.model_dump(mode="json", exclude_defaults=True)
+    reader = dumped.pop("label")["simulated_reader"]
+    for key, value in dumped.items():
+        if not isinstance(value, dict):
+            lines.append(f"{key} = {json.dumps(value)}")
+    for name, section in [*dumped.items(), ("label.simulated_reader", reader)]:
+        if isinstance(section, dict):
+            lines.append(f"[{name}]")
+            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
+    return "\n".join(lines) + "\n"

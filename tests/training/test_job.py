@@ -16,7 +16,7 @@ from samx.artifact import Manifest, read_artifact, resolve
 from samx.classifier import load_classifier
 from samx.errors import Interrupted, VersionExists, WrongInput
 from samx.storage import open_storage
-from tests.training.small_run import small_config
+from tests.training.small_run import small_config, to_toml
 from training.config import LabelConfig, TrainingConfig
 from training.job import STAGES, run_all, run_stage
 from training.run import Run
@@ -149,7 +149,7 @@ def test_a_signal_in_training_is_exit_code_75_and_resumes_at_the_checkpoint(
     finished: TrainingConfig, export: Path, tmp_path: Path
 ) -> None:
     config_file = tmp_path / "training.toml"
-    config_file.write_text(_toml(export, tmp_path))
+    config_file.write_text(to_toml(small_config(export, tmp_path)))
     command = [sys.executable, "-m", "training", "run", "--config", str(config_file)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
@@ -163,21 +163,6 @@ def test_a_signal_in_training_is_exit_code_75_and_resumes_at_the_checkpoint(
     assert b"run the same command again to resume" in errors
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert comparable(f"{tmp_path}/models/small") == comparable(model_url(finished))
-
-
-def _toml(export: Path, folder: Path) -> str:
-    """The small configuration as a file."""
-    lines = []
-    dumped = small_config(export, folder).model_dump(mode="json", exclude_defaults=True)
-    reader = dumped.pop("label")["simulated_reader"]
-    for key, value in dumped.items():
-        if not isinstance(value, dict):
-            lines.append(f"{key} = {json.dumps(value)}")
-    for name, section in [*dumped.items(), ("label.simulated_reader", reader)]:
-        if isinstance(section, dict):
-            lines.append(f"[{name}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in section.items()]
-    return "\n".join(lines) + "\n"
 
 
 def test_the_same_version_twice_fails_cleanly(finished: TrainingConfig, export: Path, tmp_path: Path) -> None:

@@ -11,46 +11,40 @@ import torch
 
 from samx.errors import WrongInput
 from samx.network import Network
-from training import plots
+from training import distribution, plots
 from training.dataset import load_dataset
 from training.features import concatenate_unit, hog_features, principal_components
 from training.loop import compute_features
-from training.pseudo_labels import spherical_kmeans, ward_seeds
+from training.metrics import agreement, purity, purity_by_chance
+from training.pseudo_labels import Clustering, spherical_kmeans, ward_seeds
 from training.run import Run
 
 _CLUSTERS_PER_SHEET = 12
 
 
 def cluster(run: Run) -> None:
-    """Cluster the features of whole images by spherical k-means, started from Ward's hierarchy.
+    """Cluster the features of whole images by spherical k-means, started from Ward's hierarchy. Collective.
 
     Raises:
         WrongInput: fewer radiographs than clusters.
     """
     config = run.config.cluster
     development = load_dataset(run, "development")
-    if len(development) < config.num_clusters:
+    if len(development) < max(config.num_clusters, config.fine_clusters):
         raise WrongInput(
-            f"cluster.num_clusters is {config.num_clusters}, but there are {len(development)} radiographs to sort"
+            f"cluster.num_clusters is {config.num_clusters} and fine_clusters {config.fine_clusters}, but there are "
+            f"{len(development)} radiographs to sort"
         )
-    network = Network(run.config.architecture, num_classes=0)
-    network.load_state_dict(safetensors.torch.load(run.read("pretrain/weights.safetensors")))
-    network = network.to(run.device).eval()
-    learned_ND = compute_features(network.features, development.images_NHW, run.device)
-    parts = [(principal_components(learned_ND, config.pca_dim), 1.0)]
-    if config.hog_weight:
-        parts.append((hog_features(development.images_NHW, run.device, config.pca_dim), config.hog_weight))
-    features_ND = concatenate_unit(parts)
+    features_MD = _features(run, development.images_NHW[distribution.own_part(len(development))])
     generator = run.generator("cluster")
-    found = spherical_kmeans(
-        features_ND,
-        config.num_clusters,
-        iterations=config.kmeans_iterations,
-        generator=generator,
-        initial_KD=ward_seeds(features_ND, config.num_clusters, generator),
+    seeds_KD = ward_seeds([features_MD], config.num_clusters, generator, fine_clusters=config.fine_clusters)
+    found = _kmeans(run, features_MD, generator, seeds_KD)
+    other = _kmeans(run, features_MD, run.generator("cluster", "another seed"), None)
+    assigned, similarity, assigned_by_other, features_ND = (
+        distribution.concatenate(part).cpu().numpy()
+        for part in (found.assignments_N, found.similarities_N, other.assignments_N, features_MD)
     )
-    run.write_array("cluster/features.npy", features_ND.numpy())
-    assigned, similarity = found.assignments_N.numpy(), found.similarities_N.numpy()
+    run.write_array("cluster/features.npy", features_ND)
     run.write_csv(
         "cluster/assignments.csv",
         [
@@ -60,7 +54,7 @@ def cluster(run: Run) -> None:
         ("key", "cluster_id", "similarity"),
     )
     members = [np.flatnonzero(assigned == cluster_id) for cluster_id in range(config.num_clusters)]
-    sites = np.array([row["site"] for row in development.rows])
+    sites = [row["site"] for row in development.rows]
     run.write_csv(
         "cluster/clusters.csv",
         [
@@ -68,23 +62,58 @@ def cluster(run: Run) -> None:
                 "cluster_id": cluster_id,
                 "size": len(chosen),
                 "mean_similarity": f"{similarity[chosen].mean():.4f}" if len(chosen) else "",
-                "num_sites": len(set(sites[chosen])),
+                "num_sites": len({sites[index] for index in chosen}),
             }
             for cluster_id, chosen in enumerate(members)
         ],
         ("cluster_id", "size", "mean_similarity", "num_sites"),
     )
     _write_sheets(run, development.images_NHW, members)
-    run.write_json(
-        "cluster/summary.json",
-        {
-            "num_clusters": config.num_clusters,
-            "num_radiographs": len(development),
-            "mean_similarity": found.mean_similarity,
-            "num_reseeded": found.num_reseeded,
-            "largest": max(map(len, members)),
-            "smallest": min(map(len, members)),
-        },
+    summary = {
+        "num_clusters": config.num_clusters,
+        "num_radiographs": len(development),
+        "mean_similarity": found.mean_similarity,
+        "num_iterations": found.num_iterations,
+        "num_reseeded": found.num_reseeded,
+        "largest": max(map(len, members)),
+        "smallest": min(map(len, members)),
+        "agreement_with_another_seed": agreement(assigned.tolist(), assigned_by_other.tolist()),
+    }
+    if len(set(sites)) > 1:
+        summary["site_purity"] = purity(assigned.tolist(), sites)
+        summary["site_purity_by_chance"] = purity_by_chance(assigned.tolist(), sites)
+    run.write_json("cluster/summary.json", summary)
+
+
+def _features(run: Run, images_MHW: torch.Tensor) -> torch.Tensor:
+    """What is clustered, unit vectors: each kind of feature that has a weight, reduced, side by side."""
+    config = run.config.cluster
+    parts = []
+    if config.learned_weight:
+        network = Network(run.config.architecture, num_classes=0)
+        network.load_state_dict(safetensors.torch.load(run.read("pretrain/weights.safetensors")))
+        network = network.to(run.device).eval()
+        learned_MD = compute_features(network.features, images_MHW, run.device)
+        parts.append((principal_components(learned_MD, config.pca_dim), config.learned_weight))
+    if config.hog_weight:
+        parts.append((hog_features(images_MHW, run.device, config.pca_dim), config.hog_weight))
+    if config.pixel_weight:
+        pixels_MD = images_MHW.flatten(1).float() / 255.0
+        parts.append((principal_components(pixels_MD, config.pca_dim), config.pixel_weight))
+    return concatenate_unit(parts).to(run.device)
+
+
+def _kmeans(
+    run: Run, features_MD: torch.Tensor, generator: torch.Generator, initial_KD: torch.Tensor | None
+) -> Clustering:
+    config = run.config.cluster
+    return spherical_kmeans(
+        [features_MD],
+        config.num_clusters,
+        iterations=config.kmeans_iterations,
+        generator=generator,
+        initial_KD=initial_KD,
+        smallest=config.smallest_cluster,
     )
 
 

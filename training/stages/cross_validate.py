@@ -51,7 +51,7 @@ def _answer_fold(
     targets_N = targets_of([label_of[key] for key in learned.keys], classes)
     answered = development.where(lambda index: folds[index] == fold)
     network = injected_network(run, learned.images_NHW, targets_N, len(classes))
-    untrained_NK = compute_features(network, answered.images_NHW, run.device, precise=True)
+    untrained_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
     network, _ = finetune(
         run,
         network,
@@ -62,16 +62,16 @@ def _answer_fold(
         augmentation=run.config.augmentation,
     )
     scope = feature_distribution(
-        compute_features(network.features, learned.images_NHW, run.device, precise=True), targets_N, len(classes)
+        compute_features(network.features, learned.images_NHW, run.device, precision="float32"), targets_N, len(classes)
     )
-    logits_NK = compute_features(network, answered.images_NHW, run.device, precise=True)
+    logits_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
     absent_K = torch.bincount(targets_N, minlength=len(classes)) == 0
     return {
         "positions_N": torch.tensor([index for index in range(len(development)) if folds[index] == fold]),
         "logits_NK": logits_NK.masked_fill(absent_K, -torch.inf),
         "untrained_NK": untrained_NK,
         "distances_N": scope.distances(
-            compute_features(network.features, answered.images_NHW, run.device, precise=True)
+            compute_features(network.features, answered.images_NHW, run.device, precision="float32")
         ),
     }
 

@@ -31,7 +31,7 @@ def finetune(run: Run) -> None:
         config=run.config.finetune,
         augmentation=run.config.augmentation,
     )
-    features_ND = compute_features(network.features, labelled.images_NHW, run.device, precise=True)
+    features_ND = compute_features(network.features, labelled.images_NHW, run.device, precision="float32")
     scope = feature_distribution(features_ND, targets_N, len(classes))
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     tensors |= {"scope.means_KD": scope.means_KD.contiguous(), "scope.whitening_DD": scope.whitening_DD.contiguous()}

@@ -5,34 +5,25 @@ Reads the source. Writes `index/source.csv` (what was there), `index/index.csv` 
 `index/summary.json`. The files of a finished shard are kept when the stage is interrupted.
 """
 
-import hashlib
-import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from itertools import islice
+from typing import NoReturn
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
-from samx.errors import RadiographError, WrongInput
-from samx.preprocessing import preprocess
-from samx.radiograph import Radiograph, read_radiograph
+from samx.errors import SamxError, WrongInput
 from samx.storage import Storage, StoredObject, open_storage
 from training.dataset import INDEX_COLUMNS, images_key
+from training.duplicates import first_of_groups, near_duplicates
 from training.run import Run
+from training.source_reading import Reading, ReadingConfig, read_files
 
 _REJECTED_COLUMNS = ("key", "code", "detail")
 _SOURCE_COLUMNS = ("key", "size_bytes", "etag")
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """What came of one file: an image and its row, or the reason why not."""
-
-    row: dict[str, object] | None
-    image: npt.NDArray[np.uint8] | None
-    rejected: dict[str, object] | None
 
 
 def index(run: Run) -> None:
@@ -40,26 +31,27 @@ def index(run: Run) -> None:
 
     Raises:
         WrongInput: nothing below the source is a radiograph.
+        SamxError: a process that reads radiographs died.
     """
-    source = open_storage(run.config.source)
-    objects = _frozen_source(run, source)
-    size = run.config.index.shard_size
-    shards = [objects[start : start + size] for start in range(0, len(objects), size)]
-    # Decoders and NumPy release the interpreter's lock, and a bucket answers many requests at once.
-    num_threads = run.config.index.num_workers or 2 * (os.cpu_count() or 1)
+    config = run.config.index
+    objects = _frozen_source(run, open_storage(run.config.source))
+    shards = [objects[start : start + config.shard_size] for start in range(0, len(objects), config.shard_size)]
+    is_done = [
+        run.adopt(_shard_key(number, "rejected"), _shard_key(number, "rows"), images_key(number))
+        for number in range(len(shards))
+    ]
+    unread = (item for shard, done in zip(shards, is_done, strict=True) if not done for item in shard)
+    how = ReadingConfig(run.config.source, run.config.preprocessing, config.pseudonym_salt)
+    first_key: dict[str, str] = {}
     with (
-        ThreadPoolExecutor(num_threads) as pool,
+        closing(read_files(unread, how, num_workers=config.num_workers, num_ahead=config.shard_size)) as readings,
         tqdm(total=len(objects), desc="index", unit="file", dynamic_ncols=True) as progress,
     ):
-        first_key: dict[str, str] = {}
-        for number, shard in enumerate(shards):
-            if run.adopt(_shard_key(number, "rejected"), _shard_key(number, "rows"), images_key(number)):
+        for number, (shard, done) in enumerate(zip(shards, is_done, strict=True)):
+            if done:
                 progress.update(len(shard))
             else:
-                results = []
-                for future in [pool.submit(_read, source, item, run) for item in shard]:
-                    results.append(future.result())
-                    progress.update()
+                results = _read_shard(run, readings, shard, progress)
                 _write_shard(run, number, [_reject_duplicate(result, first_key) for result in results])
             first_key |= {row["sha256"]: row["key"] for row in run.read_csv(_shard_key(number, "rows"))}
             run.check_stop()
@@ -77,38 +69,24 @@ def _frozen_source(run: Run, source: Storage) -> list[StoredObject]:
     return [StoredObject(row["key"], int(row["size_bytes"]), row["etag"]) for row in rows_read]
 
 
-def _read(source: Storage, item: StoredObject, run: Run) -> _Read:
-    config = run.config.preprocessing
+def _read_shard(
+    run: Run, readings: Iterator[Reading], shard: list[StoredObject], progress: "tqdm[NoReturn]"
+) -> list[Reading]:
+    results: list[Reading] = []
     try:
-        data = source.read(item.key)
-        radiograph = read_radiograph(data, working_size=config.working_size)
-        return _Read(
-            _row(item, data, radiograph, run.config.index.pseudonym_salt), preprocess(radiograph, config), None
-        )
-    except RadiographError as error:
-        return _Read(None, None, {"key": item.key, "code": error.code, "detail": error.detail})
+        for reading in islice(readings, len(shard)):
+            results.append(reading)
+            progress.update()
+    except BrokenProcessPool as error:
+        run.check_stop()  # the signal may have been for all processes
+        raise SamxError(
+            f"a process that reads radiographs died at or after {shard[len(results)].key}, perhaps for lack of memory; "
+            "run the same command again to resume, with more memory or a smaller index.num_workers"
+        ) from error
+    return results
 
 
-def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> dict[str, object]:
-    attributes = radiograph.attributes
-    patient = f"{salt}/{attributes.patient_id}" if attributes.patient_id else f"{salt}/file/{item.key}"
-    return {
-        "key": item.key,
-        "etag": item.etag,
-        "sha256": hashlib.sha256(data).hexdigest(),
-        "format": radiograph.format,
-        "rows": radiograph.rows,
-        "columns": radiograph.columns,
-        "was_negative": int(radiograph.was_negative),
-        "patient": hashlib.sha256(patient.encode()).hexdigest()[:16],
-        "site": attributes.institution_name,
-        "body_part_examined": attributes.body_part_examined,
-        "view_position": attributes.view_position,
-        "laterality": attributes.laterality,
-    }
-
-
-def _reject_duplicate(result: _Read, first_key: dict[str, str]) -> _Read:
+def _reject_duplicate(result: Reading, first_key: dict[str, str]) -> Reading:
     """Byte-identical files count once; remembers the first key of every content."""
     if result.row is None:
         return result
@@ -116,10 +94,10 @@ def _reject_duplicate(result: _Read, first_key: dict[str, str]) -> _Read:
     first = first_key.setdefault(sha256, key)
     if first == key:
         return result
-    return _Read(None, None, {"key": key, "code": "duplicate", "detail": f"the same bytes as {first}"})
+    return Reading(None, None, {"key": key, "code": "duplicate", "detail": f"the same bytes as {first}"})
 
 
-def _write_shard(run: Run, number: int, results: list[_Read]) -> None:
+def _write_shard(run: Run, number: int, results: list[Reading]) -> None:
     images = [result.image for result in results if result.image is not None]
     size = run.config.preprocessing.size
     run.write_array(images_key(number), np.stack(images) if images else np.zeros((0, size, size), np.uint8))
@@ -133,17 +111,28 @@ def _merge_tables(run: Run, num_shards: int) -> None:
     rejected = [row for number in range(num_shards) for row in run.read_csv(_shard_key(number, "rejected"))]
     if not rows:
         raise WrongInput(f"none of the {len(rejected)} files in {run.config.source} is a radiograph; see index/shards")
+    _name_near_duplicates(run, rows, num_shards)
     run.write_csv("index/index.csv", rows, INDEX_COLUMNS)
     run.write_csv("index/rejected.csv", rejected, _REJECTED_COLUMNS)
     summary = {
         "num_shards": num_shards,
         "num_radiographs": len(rows),
+        "num_near_duplicates": sum(row["duplicate_of"] != "" for row in rows),
         "num_rejected": len(rejected),
         "rejected_by_code": dict(Counter(row["code"] for row in rejected)),
         "num_patients": len({row["patient"] for row in rows}),
         "radiographs_by_site": dict(Counter(row["site"] or "(none)" for row in rows)),
     }
     run.write_json("index/summary.json", summary)
+
+
+def _name_near_duplicates(run: Run, rows: list[dict[str, str]], num_shards: int) -> None:
+    """Fill `duplicate_of`: the key of the first radiograph that shows the same exposure; they stay in the index."""
+    shards = (run.read_array(images_key(number)) for number in range(num_shards))
+    pairs = near_duplicates([row["perceptual_hash"] for row in rows], shards)
+    for position, first in first_of_groups(pairs).items():
+        if first != position:
+            rows[position]["duplicate_of"] = rows[first]["key"]
 
 
 def _shard_key(number: int, what: str) -> str:

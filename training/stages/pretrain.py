@@ -1,7 +1,8 @@
 """Stage pretrain: phase 1, the network learns what radiographs look like; nobody has labelled any.
 
-Reads the cached images of the development set. Writes `pretrain/weights.safetensors`, `pretrain/history.csv` and
-`pretrain/history.png`; keeps `pretrain/checkpoint.safetensors` while it is at work.
+Reads the cached images of the development set. Writes `pretrain/weights.safetensors`, `pretrain/initial_weights.json`,
+`pretrain/history.jsonl` (a line per epoch, there while it is at work) and `pretrain/history.png`; keeps
+`pretrain/checkpoint.safetensors` while it is at work.
 """
 
 import logging
@@ -9,22 +10,30 @@ import logging
 import torch
 
 from samx.network import Network
-from training import deep_clustering, plots
+from training import distribution, plots, pretraining
 from training.dataset import load_dataset
-from training.loop import Checkpoints, save_network
+from training.initial_weights import load_initial_weights
+from training.loop import save_network
 from training.run import Run
+from training.watching import json_lines
 
 logger = logging.getLogger(__name__)
 
 
 def pretrain(run: Run) -> None:
-    """Train the backbone by deep clustering, from random weights."""
+    """Train the backbone by the configured objective, from the configured initial weights."""
+    config = run.config.pretrain
     development = load_dataset(run, "development")
     torch.manual_seed(run.config.seed)
     network = Network(run.config.architecture, num_classes=0)
-    logger.info("pretrain: %d radiographs, random initial weights, %s", len(development), run.device)
-    history = deep_clustering.train(run, network, development.images_NHW, run.config.pretrain, run.config.augmentation)
+    initial = load_initial_weights(network, backbone=run.config.architecture.backbone, config=config.init)
+    logger.info(
+        "pretrain: %d radiographs, %s, initial weights %s, %d x %s",
+        len(development), config.objective, initial.text, distribution.num_ranks(), run.device,
+    )  # fmt: skip
+    history = pretraining.train(run, network, development.images_NHW, development.rows, config, run.config.augmentation)
     save_network(run, "pretrain/weights.safetensors", network)
-    run.write_csv("pretrain/history.csv", history, list(history[0]) if history else ["epoch"])
-    run.write("pretrain/history.png", plots.pretraining_history(history))
-    Checkpoints(run, "pretrain/checkpoint.safetensors").remove()
+    run.write_json("pretrain/initial_weights.json", initial.model_dump() | {"text": initial.text})
+    run.write(pretraining.HISTORY, json_lines(history))
+    run.write(pretraining.HISTORY_PLOT, plots.pretraining_history(history))
+    distribution.on_first_rank(lambda: run.storage.delete(pretraining.CHECKPOINT))

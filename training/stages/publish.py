@@ -43,7 +43,7 @@ def publish(run: Run) -> None:
         num_decisions=clusters["num_decisions"],
         readers=tuple(clusters["readers"]),
         seed=run.config.seed,
-        initial_weights="random",
+        initial_weights=run.read_json("pretrain/initial_weights.json")["text"],
     )
     metrics = {
         "clusters": clusters,

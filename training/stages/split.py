@@ -2,7 +2,7 @@
 
 Reads the index. Writes `split/split.csv` (part and fold of every radiograph) and `split/summary.json`. The hold-out is
 internal (patients of the sites that are learned from) and external (all patients of the sites named as such). Folds of
-the development set are for cross-validation.
+the development set are for cross-validation. Patients who share a near-duplicate are one group, which is not divided.
 """
 
 from collections import Counter, defaultdict
@@ -11,6 +11,7 @@ import torch
 
 from samx.errors import WrongInput
 from training.dataset import SPLIT_COLUMNS
+from training.duplicates import first_of_groups
 from training.run import Run
 
 
@@ -28,38 +29,51 @@ def split(run: Run) -> None:
         raise WrongInput(
             f"split.external_sites: no radiograph has the Institution Name {sorted(unknown)}; found {found}"
         )
-    parts = _parts(run, rows)
-    folds = _folds(
-        {row["key"]: row["patient"] for row in rows if parts[row["patient"]] == "development"}, config.num_folds
-    )
-    table = [{"key": row["key"], "part": parts[row["patient"]], "fold": folds.get(row["patient"], "")} for row in rows]
+    groups = _groups(rows)
+    parts = _parts(run, rows, groups)
+    sizes = Counter(groups[row["patient"]] for row in rows)
+    folds = _folds({group: size for group, size in sizes.items() if parts[group] == "development"}, config.num_folds)
+    table = [
+        {"key": row["key"], "part": parts[group], "fold": folds.get(group, "")}
+        for row in rows
+        for group in (groups[row["patient"]],)
+    ]
+    patients_per_group = Counter(groups.values())
     run.write_csv("split/split.csv", table, SPLIT_COLUMNS)
     run.write_json(
         "split/summary.json",
         {
             "radiographs": dict(Counter(str(entry["part"]) for entry in table)),
-            "patients": dict(Counter(parts.values())),
+            "patients": dict(Counter(parts[group] for group in groups.values())),
+            "patients_joined_by_near_duplicates": sum(count for count in patients_per_group.values() if count > 1),
             "folds": dict(Counter(str(entry["fold"]) for entry in table if entry["fold"] != "")),
         },
     )
 
 
-def _parts(run: Run, rows: list[dict[str, str]]) -> dict[str, str]:
-    """Part of every patient. A patient seen at an external site is external everywhere."""
+def _groups(rows: list[dict[str, str]]) -> dict[str, str]:
+    """Group of every patient, named for one of its patients: who shares a near-duplicate is never parted."""
+    patients = {row["key"]: row["patient"] for row in rows}
+    shared = [(row["patient"], patients[row["duplicate_of"]]) for row in rows if row["duplicate_of"]]
+    return {patient: patient for patient in patients.values()} | first_of_groups(shared)
+
+
+def _parts(run: Run, rows: list[dict[str, str]], groups: dict[str, str]) -> dict[str, str]:
+    """Part of every group. One with a radiograph from an external site is external everywhere."""
     config = run.config.split
-    sizes = Counter(row["patient"] for row in rows)
-    external = {row["patient"] for row in rows if row["site"] in config.external_sites}
+    sizes = Counter(groups[row["patient"]] for row in rows)
+    external = {groups[row["patient"]] for row in rows if row["site"] in config.external_sites}
     internal = sorted(sizes.keys() - external)
     order = torch.randperm(len(internal), generator=run.generator("split")).tolist()
-    wanted = config.holdout_fraction * sum(sizes[patient] for patient in internal)
+    wanted = config.holdout_fraction * sum(sizes[group] for group in internal)
     parts = dict.fromkeys(external, "holdout_external")
     held_out = 0
     for position in order:
-        patient = internal[position]
-        # A patient is held out when that brings the share closer to what is wanted.
-        chosen = abs(held_out + sizes[patient] - wanted) < abs(held_out - wanted)
-        parts[patient] = "holdout_internal" if chosen else "development"
-        held_out += sizes[patient] if chosen else 0
+        group = internal[position]
+        # A group is held out when that brings the share closer to what is wanted.
+        chosen = abs(held_out + sizes[group] - wanted) < abs(held_out - wanted)
+        parts[group] = "holdout_internal" if chosen else "development"
+        held_out += sizes[group] if chosen else 0
     num_development = sum(part == "development" for part in parts.values())
     if num_development < config.num_folds:
         raise WrongInput(
@@ -68,13 +82,12 @@ def _parts(run: Run, rows: list[dict[str, str]]) -> dict[str, str]:
     return parts
 
 
-def _folds(patient_by_key: dict[str, str], num_folds: int) -> dict[str, int]:
-    """Fold of every patient: the largest first, each into the smallest fold."""
-    sizes = Counter(patient_by_key.values())
+def _folds(sizes: dict[str, int], num_folds: int) -> dict[str, int]:
+    """Fold of every group: the largest first, each into the smallest fold."""
     filled: dict[int, int] = defaultdict(int)
     folds = {}
-    for patient, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
+    for group, size in sorted(sizes.items(), key=lambda item: (-item[1], item[0])):
         fold = min(range(num_folds), key=lambda candidate: (filled[candidate], candidate))
-        folds[patient] = fold
+        folds[group] = fold
         filled[fold] += size
     return folds
