@@ -102,7 +102,7 @@ def train(
         if progress.step == 0:
             _begin_epoch(run, objective, own_images_MHW, hog_MD, rows, config, progress)
         assignments_N = progress.tensors["assignments_N"]
-        _learn_epoch(run, trained, optimizer, images_NHW, assignments_N, config, augmentation, progress, checkpoints)
+        learn_epoch(run, trained, optimizer, images_NHW, assignments_N, config, augmentation, progress, checkpoints)
         progress.history.append(_whole_row(progress))
         progress.epoch, progress.step, progress.losses, progress.row = progress.epoch + 1, 0, [], {}
         checkpoints.save(progress)
@@ -176,7 +176,7 @@ def _cluster(
     )
 
 
-def _learn_epoch(
+def learn_epoch(
     run: Run,
     trained: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -197,7 +197,7 @@ def _learn_epoch(
         schedule = cosine_schedule(progress.epoch * len(order) + progress.step, num_steps)
         progress.row["learning_rate"] = config.learning_rate * schedule
         set_learning_rate(optimizer, config.learning_rate * schedule)
-        views_B1HW = torch.cat([_views(images_BHW, augmentation, generator) for _ in range(2)])
+        views_B1HW = torch.cat([views_of(images_BHW, augmentation, generator) for _ in range(2)])
         with autocast(device, config.precision):
             losses = trained(views_B1HW, assignments_N[chosen_B].repeat(2).to(device))
         where = f"phase 1, epoch {progress.epoch}, step {progress.step}"
@@ -222,7 +222,8 @@ def _own(batch_B: Tensor) -> Tensor:
     return shared[distribution.own_part(len(shared))]
 
 
-def _views(images_BHW: Tensor, augmentation: AugmentationConfig, generator: torch.Generator) -> Tensor:
+def views_of(images_BHW: Tensor, augmentation: AugmentationConfig, generator: torch.Generator) -> Tensor:
+    """One view of each image of this rank's part of a batch, `(B, 1, H, W)`."""
     here = len(images_BHW)
     return random_views(
         images_BHW,

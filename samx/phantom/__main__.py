@@ -19,6 +19,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--size", type=int, default=320, help="long side in pixels (default 320)")
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one per core)")
+    parser.add_argument(
+        "--imbalance", type=float, default=None, help="how many times the commonest label outnumbers the rarest"
+    )
     options = parser.parse_args(arguments)
     try:
         truth = export_phantom(
@@ -27,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
             seed=options.seed,
             size=options.size,
             workers=options.workers,
+            imbalance=options.imbalance,
         )
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

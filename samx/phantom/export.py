@@ -18,7 +18,13 @@ TRUTH = "truth.csv"
 
 
 def export_phantom(
-    folder: Path, *, num_radiographs: int, seed: int, size: int = 320, workers: int | None = None
+    folder: Path,
+    *,
+    num_radiographs: int,
+    seed: int,
+    size: int = 320,
+    workers: int | None = None,
+    imbalance: float | None = None,
 ) -> Path:
     """Writes synthetic radiographs and their truth; the same arguments give the same bytes, whatever `workers` is.
 
@@ -28,16 +34,17 @@ def export_phantom(
         seed: What patients, exposures and errors there are.
         size: Long side in pixels.
         workers: Processes; None takes one per core, 1 stays in this process.
+        imbalance: How many times the commonest label outnumbers the rarest; None takes the usual shares.
 
     Returns:
         The path of truth.csv, which is written last.
 
     Raises:
-        ValueError: If num_radiographs or size is too small, or the folder holds files of another export.
+        ValueError: If num_radiographs, size or imbalance is too small, or the folder holds files of another export.
     """
     if size < 32:
         raise ValueError(f"size is {size}, allowed are 32 and more")
-    planned = plan_export(num_radiographs=num_radiographs, seed=seed)
+    planned = plan_export(num_radiographs=num_radiographs, seed=seed, imbalance=imbalance)
     target = folder / RADIOGRAPHS
     target.mkdir(parents=True, exist_ok=True)
     names = {row.key for row in planned}

@@ -4,6 +4,8 @@ A plan of thousands is made in a moment, so shares can be tested on it; `export`
 """
 
 import hashlib
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -80,18 +82,24 @@ def right_tag(label: str) -> str:
     )
 
 
-def plan_export(*, num_radiographs: int, seed: int) -> list[PlannedRadiograph]:
+def plan_export(*, num_radiographs: int, seed: int, imbalance: float | None = None) -> list[PlannedRadiograph]:
     """Plans an export: labels by `SHARES`, examinations of one to three views, patients of one to six radiographs.
 
     A patient belongs to one site.
 
+    Args:
+        num_radiographs: How many.
+        seed: What patients, exposures and errors there are.
+        imbalance: How many times the commonest label outnumbers the rarest; None: as in `SHARES`.
+
     Raises:
-        ValueError: If num_radiographs is not positive.
+        ValueError: If num_radiographs is not positive, or imbalance below 1.
     """
     if num_radiographs < 1:
         raise ValueError(f"num_radiographs is {num_radiographs}, allowed are 1 and more")
     generator = np.random.default_rng((seed, 0))
-    examinations = _examinations(num_radiographs, generator)
+    shares = SHARES if imbalance is None else long_tailed(SHARES, imbalance)
+    examinations = _examinations(num_radiographs, shares, generator)
     # Sites receive patients so that their shares of radiographs come out, largest debt first.
     names, shares = list(SITES), np.array([site.share for site in SITES.values()])
     given = np.zeros(len(names))
@@ -136,10 +144,25 @@ def plan_export(*, num_radiographs: int, seed: int) -> list[PlannedRadiograph]:
     return planned
 
 
-def _examinations(num_radiographs: int, generator: np.random.Generator) -> list[tuple[str, list[int]]]:
+def long_tailed(shares: Mapping[str, float], imbalance: float) -> dict[str, float]:
+    """Shares of the same labels by Zipf's law, in the same order of frequency: the n-th has n ** -a of the first.
+
+    Raises:
+        ValueError: If imbalance is below 1.
+    """
+    if imbalance < 1:
+        raise ValueError(f"imbalance is {imbalance}, allowed are 1 and more")
+    exponent = math.log(imbalance) / math.log(len(shares))
+    by_share = sorted(shares, key=lambda label: -shares[label])
+    return {label: place**-exponent for place, label in enumerate(by_share, start=1)}
+
+
+def _examinations(
+    num_radiographs: int, shares: Mapping[str, float], generator: np.random.Generator
+) -> list[tuple[str, list[int]]]:
     """(label, variants) of every examination in random order; labels fill exact quotas."""
-    labels = list(SHARES)
-    expected = np.array(list(SHARES.values())) / sum(SHARES.values()) * num_radiographs
+    labels = list(shares)
+    expected = np.array(list(shares.values())) / sum(shares.values()) * num_radiographs
     quotas = np.floor(expected).astype(int)
     rest = expected - quotas
     if (missing := num_radiographs - int(quotas.sum())) > 0:

@@ -95,3 +95,15 @@ def test_unknown_words_are_refused_with_what_is_allowed(wrong):
 def test_an_empty_export_is_refused():
     with pytest.raises(ValueError, match="num_radiographs is 0"):
         plan_export(num_radiographs=0, seed=1)
+
+
+def test_imbalance_is_what_the_commonest_label_outnumbers_the_rarest_by():
+    counts = Counter(row.label for row in plan_export(num_radiographs=8822, seed=3, imbalance=200))
+    ordered = sorted(counts.values(), reverse=True)
+    assert (ordered[0], ordered[-1]) == (4000, 20)
+    assert len(ordered) == len({row.label for row in plan_export(num_radiographs=5000, seed=3)})
+
+
+def test_imbalance_below_one_is_refused():
+    with pytest.raises(ValueError, match=r"imbalance is 0.5, allowed are 1 and more"):
+        plan_export(num_radiographs=10, seed=1, imbalance=0.5)
