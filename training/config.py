@@ -114,9 +114,12 @@ class ClusterConfig(Section):
     pca_dim: int = pydantic.Field(default=128, ge=2)
     """Principal components kept of each kind of feature."""
     kmeans_iterations: int = pydantic.Field(default=50, ge=1)
+    linkage: Literal["ward", "average"] = "ward"
+    """Of the hierarchy from which k-means starts. `average` (the mean cosine between groups) leaves more clusters to
+    what is rare and to what resembles nothing, `ward` makes clusters of even spread."""
     fine_clusters: int = pydantic.Field(default=0, ge=0)
-    """0: k-means starts from Ward's hierarchy of up to 10,000 radiographs. More than num_clusters: from Ward's
-    hierarchy of that many fine clusters of all radiographs, for sets where 10,000 are too small a sample."""
+    """0: the hierarchy is of up to 10,000 radiographs. More than num_clusters: of that many fine clusters of all
+    radiographs, for sets where 10,000 are too small a sample."""
     smallest_cluster: int = pydantic.Field(default=1, ge=1)
     """Smaller clusters are started again elsewhere in the first passes of k-means."""
     sheet_columns: int = pydantic.Field(default=8, ge=1)

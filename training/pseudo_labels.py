@@ -9,6 +9,7 @@ Shape suffixes: N features of this rank, D dimensions, K clusters, S sampled fea
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from sklearn.cluster import AgglomerativeClustering
@@ -21,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _CHUNK = 16384
 _SEEDING_SAMPLE_PER_CLUSTER = 32
-_WARD_SAMPLE = 10_000
+_HIERARCHY_SAMPLE = 10_000
 _PASSES_AGAINST_TINY = 3
 """Then tiny clusters stay: some radiographs are alone, and would only hand their cluster around."""
 
@@ -115,18 +116,24 @@ def kmeans_plus_plus(shards: Sequence[Tensor], num_clusters: int, generator: tor
     return _from_first_rank(sample_SD[chosen])
 
 
-def ward_seeds(
-    shards: Sequence[Tensor], num_clusters: int, generator: torch.Generator, *, fine_clusters: int = 0
+def hierarchy_seeds(
+    shards: Sequence[Tensor],
+    num_clusters: int,
+    generator: torch.Generator,
+    *,
+    linkage: Literal["ward", "average"] = "ward",
+    fine_clusters: int = 0,
 ) -> Tensor:
-    """Centroids to start k-means from, by Ward's hierarchy (Ward 1963).
+    """Centroids to start k-means from, by a hierarchy that joins from below: small groups stay that k-means++ misses.
 
-    It joins from below and so keeps small groups that k-means++ misses. It joins up to 10,000 radiographs (half a
-    minute, 1 GB; both grow with the square) or, in two levels, the centroids of many fine clusters of the whole set.
+    It joins up to 10,000 radiographs (half a minute, 1 GB; both grow with the square) or, in two levels, the centroids
+    of many fine clusters of the whole set.
 
     Args:
         shards: unit vectors of this rank, float32 `(n, D)` each.
         num_clusters: K.
         generator: on the CPU, in the same state on all ranks.
+        linkage: Ward's, by the spread that joining adds (Ward 1963), or by the mean cosine between groups.
         fine_clusters: clusters of the first level, more than K; 0: one level.
 
     Returns:
@@ -135,10 +142,12 @@ def ward_seeds(
     if fine_clusters:
         leaves_SD = spherical_kmeans(shards, fine_clusters, iterations=20, generator=generator).centroids_KD
     else:
-        leaves_SD, _ = sample(shards, max(_WARD_SAMPLE, num_clusters), generator)
+        leaves_SD, _ = sample(shards, max(_HIERARCHY_SAMPLE, num_clusters), generator)
     if rank() == 0:
-        joined_S = AgglomerativeClustering(num_clusters, linkage="ward").fit_predict(leaves_SD.cpu().numpy())
-        joined_S = torch.from_numpy(joined_S).to(leaves_SD.device)
+        hierarchy = AgglomerativeClustering(
+            num_clusters, linkage=linkage, metric="euclidean" if linkage == "ward" else "cosine"
+        )
+        joined_S = torch.from_numpy(hierarchy.fit_predict(leaves_SD.cpu().numpy())).to(leaves_SD.device)
         seeds_KD = functional.normalize(_sums(leaves_SD, joined_S, num_clusters), dim=1)
     else:
         seeds_KD = leaves_SD.new_empty(num_clusters, leaves_SD.shape[1])

@@ -98,8 +98,8 @@ def plan_export(*, num_radiographs: int, seed: int, imbalance: float | None = No
     if num_radiographs < 1:
         raise ValueError(f"num_radiographs is {num_radiographs}, allowed are 1 and more")
     generator = np.random.default_rng((seed, 0))
-    shares = SHARES if imbalance is None else long_tailed(SHARES, imbalance)
-    examinations = _examinations(num_radiographs, shares, generator)
+    shares_of = SHARES if imbalance is None else long_tailed(SHARES, imbalance)
+    examinations = _examinations(num_radiographs, shares_of, generator)
     # Sites receive patients so that their shares of radiographs come out, largest debt first.
     names, shares = list(SITES), np.array([site.share for site in SITES.values()])
     given = np.zeros(len(names))

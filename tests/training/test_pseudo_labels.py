@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.pseudo_labels import kmeans_plus_plus, mean_directions, spherical_kmeans, ward_seeds
+from training.pseudo_labels import hierarchy_seeds, kmeans_plus_plus, mean_directions, spherical_kmeans
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -94,7 +94,7 @@ def test_ward_seeds_find_small_groups_beside_large_ones() -> None:
     truth = torch.repeat_interleave(torch.arange(10), torch.tensor(sizes))
     noise = torch.randn(len(truth), 16, generator=generator(1)) * 0.1
     features = functional.normalize(torch.eye(16)[truth] + noise, dim=1)
-    seeds = ward_seeds([features], 10, generator())
+    seeds = hierarchy_seeds([features], 10, generator())
     found = spherical_kmeans([features], 10, iterations=20, generator=generator(), initial_KD=seeds)
     assert len(torch.unique(found.assignments_N * 10 + truth)) == 10
     torch.testing.assert_close(seeds.norm(dim=1), torch.ones(10))
@@ -103,18 +103,18 @@ def test_ward_seeds_find_small_groups_beside_large_ones() -> None:
 @pytest.mark.parametrize("num_clusters", [1, 12])
 def test_ward_seeds_of_the_whole_set_do_not_depend_on_the_generator(num_clusters: int) -> None:
     features, _ = bundles(spread=0.5)
-    first, second = (ward_seeds([features], num_clusters, generator(seed)) for seed in (0, 1))
+    first, second = (hierarchy_seeds([features], num_clusters, generator(seed)) for seed in (0, 1))
     assert torch.equal(first, second)
     assert first.shape == (num_clusters, 16)
 
 
 def test_ward_seeds_come_from_a_sample_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.pseudo_labels._WARD_SAMPLE", 60)
+    monkeypatch.setattr("training.pseudo_labels._HIERARCHY_SAMPLE", 60)
     features, truth = bundles()
-    seeds = ward_seeds([features], 5, generator())
+    seeds = hierarchy_seeds([features], 5, generator())
     found = (features @ seeds.T).argmax(1)
     assert len(torch.unique(found * 5 + truth)) == 5
-    assert len(ward_seeds([features], 70, generator())) == 70, "as many seeds as asked for, whatever the sample"
+    assert len(hierarchy_seeds([features], 70, generator())) == 70, "as many seeds as asked for, whatever the sample"
 
 
 def test_mean_directions_of_an_empty_cluster_are_zero() -> None:
@@ -193,6 +193,6 @@ def test_two_levels_find_small_groups_beside_large_ones() -> None:
     truth = torch.repeat_interleave(torch.arange(10), torch.tensor(sizes))
     noise = torch.randn(len(truth), 16, generator=generator(1)) * 0.1
     features = functional.normalize(torch.eye(16)[truth] + noise, dim=1)
-    seeds = ward_seeds([features], 10, generator(), fine_clusters=80)
+    seeds = hierarchy_seeds([features], 10, generator(), fine_clusters=80)
     found = spherical_kmeans([features], 10, iterations=20, generator=generator(), initial_KD=seeds)
     assert len(torch.unique(found.assignments_N * 10 + truth)) == 10

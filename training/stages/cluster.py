@@ -16,14 +16,14 @@ from training.dataset import load_dataset
 from training.features import concatenate_unit, hog_features, principal_components
 from training.loop import compute_features
 from training.metrics import agreement, purity, purity_by_chance
-from training.pseudo_labels import Clustering, spherical_kmeans, ward_seeds
+from training.pseudo_labels import Clustering, hierarchy_seeds, spherical_kmeans
 from training.run import Run
 
 _CLUSTERS_PER_SHEET = 12
 
 
 def cluster(run: Run) -> None:
-    """Cluster the features of whole images by spherical k-means, started from Ward's hierarchy. Collective.
+    """Cluster the features of whole images by spherical k-means, started from a hierarchy. Collective.
 
     Raises:
         WrongInput: fewer radiographs than clusters.
@@ -37,7 +37,9 @@ def cluster(run: Run) -> None:
         )
     features_MD = _features(run, development.images_NHW[distribution.own_part(len(development))])
     generator = run.generator("cluster")
-    seeds_KD = ward_seeds([features_MD], config.num_clusters, generator, fine_clusters=config.fine_clusters)
+    seeds_KD = hierarchy_seeds(
+        [features_MD], config.num_clusters, generator, linkage=config.linkage, fine_clusters=config.fine_clusters
+    )
     found = _kmeans(run, features_MD, generator, seeds_KD)
     other = _kmeans(run, features_MD, run.generator("cluster", "another seed"), None)
     assigned, similarity, assigned_by_other, features_ND = (
