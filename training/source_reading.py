@@ -30,13 +30,6 @@ BLANK_SPREAD = 0.02
 One value, with or without a few burned-in characters, gives 0. Of 1,629 real pictures and 24 real DICOM files the least
 is 0.215, a hand in a wide white frame; of blank exposures of the phantom, whose noise fills the range of grey, 0.856.
 """
-BLANK_LEVELS = 12
-"""Nor does one of at most so many grey values.
-
-Reduced to the working size, one stored value differs from itself by float32's rounding, which the reader then stretches
-over the range of grey: 1,100 such files gave 2 to 9 values. The fewest of the real radiographs above are 26.
-"""
-
 _storage = cache(open_storage)
 
 
@@ -120,9 +113,6 @@ def _nothing_shown(pixels: npt.NDArray[np.float32]) -> str:
     low, high = np.percentile(pixels, (1, 99))
     if high - low <= BLANK_SPREAD:
         return f"98 % of the pixels differ by {high - low:.3f} of the range of grey; allowed is above {BLANK_SPREAD}"
-    num_levels = len(np.unique(pixels))
-    if num_levels <= BLANK_LEVELS:
-        return f"the pixels have {num_levels} different values; allowed are more than {BLANK_LEVELS}"
     return ""
 
 

@@ -11,6 +11,7 @@ from samx.reading.dicom import Elements
 from samx.reading.field import field_of
 
 _PERCENTILES = (0.5, 99.5)
+_ROUNDING = 1e-5
 _EDGE = 32  # that part of the field is its blurred edge
 _FEWEST_GREYS = 1 / 255  # a window that leaves less between the darkest and the brightest pixel shows nothing
 
@@ -121,4 +122,5 @@ def _robust_range(values: NDArray[np.float32]) -> tuple[float, float]:
 
 
 def _between(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    return np.asarray(np.clip((values - low) / max(float(high - low), 1e-6), 0, 1), np.float32)
+    rounding = _ROUNDING * max(abs(float(low)), abs(float(high)))  # of a constant image that was reduced
+    return np.asarray(np.clip((values - low) / max(float(high - low), rounding, 1e-6), 0, 1), np.float32)
