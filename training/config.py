@@ -114,7 +114,7 @@ class ClusterConfig(Section):
     pca_dim: int = pydantic.Field(default=128, ge=2)
     """Principal components kept of each kind of feature."""
     kmeans_iterations: int = pydantic.Field(default=50, ge=1)
-    linkage: Literal["ward", "average"] = "ward"
+    linkage: Literal["average", "ward"] = "average"
     """Of the hierarchy from which k-means starts. `average` (the mean cosine between groups) leaves more clusters to
     what is rare and to what resembles nothing, `ward` makes clusters of even spread."""
     fine_clusters: int = pydantic.Field(default=0, ge=0)

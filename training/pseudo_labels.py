@@ -121,7 +121,7 @@ def hierarchy_seeds(
     num_clusters: int,
     generator: torch.Generator,
     *,
-    linkage: Literal["ward", "average"] = "ward",
+    linkage: Literal["average", "ward"] = "average",
     fine_clusters: int = 0,
 ) -> Tensor:
     """Centroids to start k-means from, by a hierarchy that joins from below: small groups stay that k-means++ misses.

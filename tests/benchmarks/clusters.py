@@ -40,7 +40,6 @@ VARIANTS: dict[str, Changes] = {
     "HOG": {"pretrain.epochs": 0, "cluster.learned_weight": 0.0, "cluster.hog_weight": 1.0},
     "random network": {"pretrain.epochs": 0, "cluster.hog_weight": 0.0},
     "as configured": {},
-    "learned features alone": {"cluster.hog_weight": 0.0},
 }
 COLUMNS = ("variant", "seed", "purity", "mixed sites", "AMI", "site purity", "by chance", "10-NN", "stability NMI",
            "another seed NMI", "kinds owned", "seconds")  # fmt: skip

@@ -52,8 +52,8 @@ def everything() -> dict[str, Tensor]:
     found |= {f"norm {name}": value for name, value in layers.named_buffers()}
     found["components"] = distribution.concatenate(principal_components(part, 3))
     found["plus plus"] = kmeans_plus_plus([part], 5, seeded(4))
-    found["ward"] = hierarchy_seeds([part], 5, seeded(5))
-    found["ward in two levels"] = hierarchy_seeds([part], 4, seeded(5), fine_clusters=12)
+    found["hierarchy"] = hierarchy_seeds([part], 5, seeded(5))
+    found["hierarchy in two levels"] = hierarchy_seeds([part], 4, seeded(5), fine_clusters=12)
     initial = torch.cat([features[:6], features[:2]])
     clustering = spherical_kmeans([part], 8, iterations=9, generator=seeded(6), initial_KD=initial, smallest=2)
     found["assignments"] = distribution.concatenate(clustering.assignments_N)

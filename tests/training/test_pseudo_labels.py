@@ -2,6 +2,7 @@
 
 import weakref
 from collections.abc import Sequence
+from typing import Literal
 
 import pytest
 import torch
@@ -88,27 +89,28 @@ def test_more_clusters_than_features_is_refused() -> None:
         spherical_kmeans([torch.eye(3)], 4, iterations=1, generator=generator())
 
 
-def test_ward_seeds_find_small_groups_beside_large_ones() -> None:
+@pytest.mark.parametrize("linkage", ["average", "ward"])
+def test_seeds_of_a_hierarchy_find_small_groups_beside_large_ones(linkage: Literal["average", "ward"]) -> None:
     """One bundle of 400 and nine of 6: k-means++ splits the large one and joins small ones."""
     sizes = [400] + [6] * 9
     truth = torch.repeat_interleave(torch.arange(10), torch.tensor(sizes))
     noise = torch.randn(len(truth), 16, generator=generator(1)) * 0.1
     features = functional.normalize(torch.eye(16)[truth] + noise, dim=1)
-    seeds = hierarchy_seeds([features], 10, generator())
+    seeds = hierarchy_seeds([features], 10, generator(), linkage=linkage)
     found = spherical_kmeans([features], 10, iterations=20, generator=generator(), initial_KD=seeds)
     assert len(torch.unique(found.assignments_N * 10 + truth)) == 10
     torch.testing.assert_close(seeds.norm(dim=1), torch.ones(10))
 
 
 @pytest.mark.parametrize("num_clusters", [1, 12])
-def test_ward_seeds_of_the_whole_set_do_not_depend_on_the_generator(num_clusters: int) -> None:
+def test_seeds_of_a_hierarchy_of_the_whole_set_do_not_depend_on_the_generator(num_clusters: int) -> None:
     features, _ = bundles(spread=0.5)
     first, second = (hierarchy_seeds([features], num_clusters, generator(seed)) for seed in (0, 1))
     assert torch.equal(first, second)
     assert first.shape == (num_clusters, 16)
 
 
-def test_ward_seeds_come_from_a_sample_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_seeds_of_a_hierarchy_come_from_a_sample_of_a_large_set(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.pseudo_labels._HIERARCHY_SAMPLE", 60)
     features, truth = bundles()
     seeds = hierarchy_seeds([features], 5, generator())
