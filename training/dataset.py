@@ -51,11 +51,16 @@ def load_dataset(run: Run, *parts: Part) -> Dataset:
     rows = run.read_csv("index/index.csv")
     split = {row["key"]: row for row in run.read_csv("split/split.csv")}
     num_shards = int(run.read_json("index/summary.json")["num_shards"])
-    images_NHW = np.concatenate([run.read_array(images_key(shard)) for shard in range(num_shards)])
-    assert len(images_NHW) == len(rows) == len(split), "index and split disagree"
-    chosen = [index for index, row in enumerate(rows) if split[row["key"]]["part"] in parts]
+    is_chosen = np.array([split[row["key"]]["part"] in parts for row in rows])
+    kept, start = [], 0
+    for number in range(num_shards):  # one at a time: what is not chosen is not kept in memory
+        shard = run.read_array(images_key(number))
+        kept.append(shard[is_chosen[start : start + len(shard)]])
+        start += len(shard)
+    assert start == len(rows) == len(split), "index and split disagree"
+    chosen = np.flatnonzero(is_chosen)
     folds = [int(split[rows[index]["key"]]["fold"] or -1) for index in chosen]
-    return Dataset([rows[index] for index in chosen], torch.from_numpy(images_NHW[chosen]), folds)
+    return Dataset([rows[index] for index in chosen], torch.from_numpy(np.concatenate(kept)), folds)
 
 
 def radiograph_labels(run: Run) -> dict[str, str]:

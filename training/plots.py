@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
 from samx.grad_cam import to_png
@@ -43,7 +44,7 @@ def contact_sheet(rows: Sequence[tuple[str, npt.NDArray[np.uint8]]], columns: in
 
 def pretraining_history(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Phase 1 over its epochs: loss, stability and sizes of the clusters, and what neighbours have in common."""
-    figure = Figure(figsize=(10, 6), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     (loss, stability), (clusters, neighbours) = figure.subplots(2, 2)
     epochs = [row["epoch"] for row in history]
 
@@ -68,8 +69,9 @@ def pretraining_history(history: Sequence[Mapping[str, Any]]) -> bytes:
     neighbours.set(ylabel="share of the 10 nearest", title="Neighbours", ylim=(0, 1.02))
     for axes in (loss, stability, clusters, neighbours):
         axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, fontsize=8)
+            axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return _png(figure)
 
 
