@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from sklearn.cluster import AgglomerativeClustering
 from torch import Tensor
@@ -147,7 +148,11 @@ def hierarchy_seeds(
         hierarchy = AgglomerativeClustering(
             num_clusters, linkage=linkage, metric="euclidean" if linkage == "ward" else "cosine"
         )
-        joined_S = torch.from_numpy(hierarchy.fit_predict(leaves_SD.cpu().numpy())).to(leaves_SD.device)
+        _, first, joined = np.unique(
+            hierarchy.fit_predict(leaves_SD.cpu().numpy()), return_index=True, return_inverse=True
+        )
+        # Numbered by their first members: the hierarchy's own numbers change with the last bit of a feature.
+        joined_S = torch.from_numpy(first.argsort().argsort()[joined]).to(leaves_SD.device)
         seeds_KD = functional.normalize(_sums(leaves_SD, joined_S, num_clusters), dim=1)
     else:
         seeds_KD = leaves_SD.new_empty(num_clusters, leaves_SD.shape[1])

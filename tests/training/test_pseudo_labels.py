@@ -198,3 +198,11 @@ def test_two_levels_find_small_groups_beside_large_ones() -> None:
     seeds = hierarchy_seeds([features], 10, generator(), fine_clusters=80)
     found = spherical_kmeans([features], 10, iterations=20, generator=generator(), initial_KD=seeds)
     assert len(torch.unique(found.assignments_N * 10 + truth)) == 10
+
+
+def test_clusters_of_a_hierarchy_are_numbered_by_their_first_members() -> None:
+    features, truth = bundles()
+    order = torch.tensor([3, 0, 4, 1, 2])
+    mixed = torch.cat([features[truth == bundle] for bundle in order])
+    seeds = hierarchy_seeds([mixed], 5, generator())
+    assert torch.equal((mixed @ seeds.T).argmax(1), truth)
