@@ -232,16 +232,17 @@ def test_processes_end_when_reading_is_given_up(export: Path) -> None:
     assert not multiprocessing.active_children()
 
 
-def kill_first_child() -> None:
-    while not (children := multiprocessing.active_children()):
-        time.sleep(0.01)
-    with suppress(ProcessLookupError):
-        os.kill(children[0].pid or 0, signal.SIGKILL)
+def kill_a_child_at_work(run: Run) -> None:
+    while not run.storage.exists("index/shards/rejected-00000.csv"):
+        time.sleep(0.001)
+    for child in multiprocessing.active_children()[:1]:
+        with suppress(ProcessLookupError):
+            os.kill(child.pid or 0, signal.SIGKILL)
 
 
 def test_a_process_that_died_is_named_with_what_to_do(export: Path, tmp_path: Path) -> None:
-    run = Run(small_config(export, tmp_path, index=IndexConfig(shard_size=16, num_workers=2)))
-    killer = threading.Thread(target=kill_first_child, daemon=True)
+    run = Run(small_config(export, tmp_path, index=IndexConfig(shard_size=1, num_workers=2)))
+    killer = threading.Thread(target=kill_a_child_at_work, args=(run,), daemon=True)
     killer.start()
     with pytest.raises(SamxError, match=r"died at or after .*\.dcm, .*smaller index\.num_workers"):
         index(run)
