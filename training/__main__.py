@@ -14,7 +14,7 @@ from samx.artifact import CURRENT, roll_back
 from samx.errors import ArtifactError, Interrupted, SamxError, WrongInput
 from samx.storage import open_storage
 from training import distribution
-from training.config import load_config
+from training.config import TrainingConfig, load_config
 from training.job import STAGES, run_all, run_stage
 from training.run import CLUSTER_LABELS
 
@@ -33,17 +33,12 @@ def main(arguments: list[str] | None = None) -> int:
         if options.command == "roll-back":
             version = roll_back(open_storage(config.publish.models), name=config.publish.name)
             print(f"{config.publish.models}/{config.publish.name}/{CURRENT} points to version {version} again")
-        elif options.command == "run":
-            started = time.monotonic()
-            with distribution.process_group(config.torch_device):
-                status = run_all(config)
-                if distribution.rank() == 0:
-                    print(f"{status} after {time.monotonic() - started:.0f} s")
-                    if status == "awaiting labels":
-                        print(_how_to_label(config.run))
         else:
             with distribution.process_group(config.torch_device):
-                run_stage(config, options.command)
+                if options.command == "run":
+                    _run_all(config)
+                else:
+                    run_stage(config, options.command)
     except (WrongInput, ArtifactError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_INPUT
@@ -54,6 +49,15 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return FAILED
     return 0
+
+
+def _run_all(config: TrainingConfig) -> None:
+    started = time.monotonic()
+    status = run_all(config)
+    if distribution.rank() == 0:
+        print(f"{status} after {time.monotonic() - started:.0f} s")
+        if status == "awaiting labels":
+            print(_how_to_label(config.run))
 
 
 def _parser() -> argparse.ArgumentParser:

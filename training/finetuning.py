@@ -126,8 +126,7 @@ def finetune(
             progress.step += 1
             checkpoints.after_step(progress)
         mean_loss = sum(losses["loss"] for losses in progress.losses) / len(progress.losses)
-        progress.history.append({"epoch": epoch, "loss": mean_loss})
-        progress.epoch, progress.step, progress.losses = epoch + 1, 0, []
+        progress.end_epoch({"epoch": epoch, "loss": mean_loss})
         checkpoints.save(progress)
     network.load_state_dict(average)
     checkpoints.remove()

@@ -135,6 +135,11 @@ class Progress:
     tensors: dict[str, Tensor] = field(default_factory=dict)
     """What else the loop needs to go on."""
 
+    def end_epoch(self, row: dict[str, Any]) -> None:
+        """Add the epoch's row to the history and go to the start of the next."""
+        self.history.append(row)
+        self.epoch, self.step, self.losses, self.row = self.epoch + 1, 0, [], {}
+
 
 class Checkpoints:
     """State of a loop, so that an interrupted one continues at the step where it was and ends the same, bit for bit.

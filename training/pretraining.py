@@ -103,8 +103,7 @@ def train(
             _begin_epoch(run, objective, own_images_MHW, hog_MD, rows, config, progress)
         assignments_N = progress.tensors["assignments_N"]
         learn_epoch(run, trained, optimizer, images_NHW, assignments_N, config, augmentation, progress, checkpoints)
-        progress.history.append(_whole_row(progress))
-        progress.epoch, progress.step, progress.losses, progress.row = progress.epoch + 1, 0, [], {}
+        progress.end_epoch(_whole_row(progress))
         checkpoints.save(progress)
         run.write(HISTORY, json_lines(progress.history))
         if time.monotonic() - plotted > _SECONDS_BETWEEN_PLOTS:
@@ -112,7 +111,7 @@ def train(
             plotted = time.monotonic()
         stop_if_collapsed(progress.history, config.epochs, objective.loss_of_guessing(config.batch_size))
         bar.set_postfix(loss=f"{progress.history[-1]['loss']:.3f}")
-        checkpoints.after_step(progress)
+        run.check_stop_of_any_rank()
     network.float()
     return progress.history
 

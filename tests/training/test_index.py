@@ -1,7 +1,6 @@
 """Every file of the source is a row of the index or of rejected.csv."""
 
 import io
-import json
 import multiprocessing
 import os
 import signal
@@ -21,7 +20,7 @@ from PIL import Image
 from samx.errors import SamxError, WrongInput
 from samx.phantom.not_musculoskeletal import PAINTED
 from samx.storage import LocalStorage
-from tests.training.small_run import small_config
+from tests.training.small_run import small_config, to_toml
 from training.config import IndexConfig, TrainingConfig
 from training.dataset import images_key
 from training.run import Run
@@ -249,27 +248,13 @@ def test_a_process_that_died_is_named_with_what_to_do(export: Path, tmp_path: Pa
     killer.join()
 
 
-def toml_of(config: TrainingConfig) -> str:
-    return f"""
-        source = {json.dumps(config.source)}
-        run = {json.dumps(config.run)}
-        [preprocessing]
-        size = 32
-        working_size = 64
-        [index]
-        shard_size = 1
-        num_workers = 2
-        [publish]
-        models = {json.dumps(config.publish.models)}
-    """
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_stops_at_a_safe_point(
     export: Path, indexed: Run, tmp_path: Path, number: signal.Signals
 ) -> None:
     """A terminal sends SIGINT to the whole process group, timeout(1) sends SIGTERM."""
-    (tmp_path / "training.toml").write_text(toml_of(small_config(export, tmp_path)))
+    config = small_config(export, tmp_path, index=IndexConfig(shard_size=1, num_workers=2))
+    (tmp_path / "training.toml").write_text(to_toml(config))
     command = [sys.executable, "-m", "training", "index", "--config", str(tmp_path / "training.toml")]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as process:
         while not (tmp_path / "run/index/shards/rejected-00001.csv").exists():

@@ -50,10 +50,10 @@ def index(run: Run) -> None:
         for number, (shard, done) in enumerate(zip(shards, is_done, strict=True)):
             if done:
                 progress.update(len(shard))
+                first_key |= {row["sha256"]: row["key"] for row in run.read_csv(_shard_key(number, "rows"))}
             else:
                 results = _read_shard(run, readings, shard, progress)
                 _write_shard(run, number, [_reject_duplicate(result, first_key) for result in results])
-            first_key |= {row["sha256"]: row["key"] for row in run.read_csv(_shard_key(number, "rows"))}
             run.check_stop()
     _merge_tables(run, len(shards))
 
