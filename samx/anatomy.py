@@ -181,6 +181,23 @@ def label_of_body_part(body_part_examined: str) -> str | None:
     return _LABEL_OF_TERM.get(_term_of(body_part_examined))
 
 
+def label_in_text(text: str) -> str | None:
+    """Returns the one label that a description names, such as Series Description (0008,103E): "Knie rechts a.p.".
+
+    Words are looked up two by two, then one by one, as those of Body Part Examined are. Nothing is guessed: None where
+    no word is known, or where words of different labels stand beside each other ("hand and wrist").
+    """
+    words = _words_of(text)
+    named = set()
+    while words:
+        pair, word = "".join(words[:2]), words[0]
+        label = _LABEL_OF_TERM.get(_SYNONYMS.get(pair, pair))
+        words = words[2:] if label else words[1:]
+        named.add(label or _LABEL_OF_TERM.get(_SYNONYMS.get(word, word)))
+    named.discard(None)
+    return named.pop() if len(named) == 1 else None
+
+
 def tag_agrees(label: str, body_part_examined: str) -> bool | None:
     """Tells whether a label and a value of Body Part Examined (0018,0015) mean the same.
 
@@ -201,7 +218,7 @@ def _term_of(value: str) -> str:
 
     "L-SPINE" is LSPINE before it is a left SPINE; "Knees rt" is KNEESRT, then KNEES, then KNEE.
     """
-    words = re.findall(r"[A-Z0-9]+", unicodedata.normalize("NFKC", value).upper().translate(_UMLAUTS))
+    words = _words_of(value)
     joined = "".join(words)
     without_side = "".join(word for word in words if word not in _SIDES)
     for word in (joined, without_side, without_side.removesuffix("S")):
@@ -209,3 +226,7 @@ def _term_of(value: str) -> str:
         if term in _LABEL_OF_TERM or term in _REGIONS:
             return term
     return ""
+
+
+def _words_of(text: str) -> list[str]:
+    return re.findall(r"[A-Z0-9]+", unicodedata.normalize("NFKC", text).upper().translate(_UMLAUTS))

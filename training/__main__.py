@@ -16,19 +16,22 @@ from samx.storage import open_storage
 from training import distribution
 from training.config import TrainingConfig, load_config
 from training.job import STAGES, run_all, run_stage
-from training.run import CLUSTER_LABELS
+from training.labelling.command import labelling
 
 WRONG_INPUT, INTERRUPTED, FAILED = 2, 75, 1
-COMMANDS = ("run", *(stage.name for stage in STAGES), "roll-back")
+COMMANDS = ("run", *(stage.name for stage in STAGES), "labelling", "roll-back")
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Parse the command line, run what it names, and return the exit code."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     try:
+        if arguments[:1] == ["labelling"]:
+            return labelling(arguments[1:])
+        options = _parser().parse_args(arguments)
         config = load_config(options.config)
         if options.command == "roll-back":
             version = roll_back(open_storage(config.publish.models), name=config.publish.name)
@@ -36,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             with distribution.process_group(config.torch_device):
                 if options.command == "run":
-                    _run_all(config)
+                    _run_all(config, options.config)
                 else:
                     run_stage(config, options.command)
     except (WrongInput, ArtifactError, ValueError) as error:
@@ -51,31 +54,32 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run_all(config: TrainingConfig) -> None:
+def _run_all(config: TrainingConfig, path: Path) -> None:
     started = time.monotonic()
     status = run_all(config)
     if distribution.rank() == 0:
         print(f"{status} after {time.monotonic() - started:.0f} s")
         if status == "awaiting labels":
-            print(_how_to_label(config.run))
+            print(_how_to_label(path))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training", description="From unsorted radiographs to a model.")
     stages = ", ".join(stage.name for stage in STAGES)
     parser.add_argument(
-        "command", choices=COMMANDS, metavar="command", help=f"run (every stage), one stage ({stages}), or roll-back"
+        "command",
+        choices=COMMANDS,
+        metavar="command",
+        help=f"run (every stage), one stage ({stages}), labelling (the page; see `labelling --help`), or roll-back",
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
     return parser
 
 
-def _how_to_label(run: str) -> str:
+def _how_to_label(config: Path) -> str:
     return (
-        f"Name the clusters now. Their contact sheets are in {run}/cluster/sheets. Write {run}/{CLUSTER_LABELS}\n"
-        "with a row per cluster: cluster_id,label,view,laterality,note,reader,decided_at. The same label merges\n"
-        "clusters; `discard` is for what is not musculoskeletal, `mixed` leaves a cluster out.\n"
-        "Then give the same command again."
+        f"Name the clusters now: python -m training labelling --config {config}\n"
+        "Then give the same command again; it goes on from there."
     )
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.run import RADIOGRAPH_LABELS, Run
+from samx.storage import Storage
+from training.run import CLUSTER_MEMBERS, RADIOGRAPH_LABELS, Run, read_table
 
 Part = Literal["development", "holdout_internal", "holdout_external"]
 
 INDEX_COLUMNS = (
     "key", "etag", "sha256", "format", "rows", "columns", "patient", "site", "body_part_examined", "view_position",
-    "laterality", "was_negative", "perceptual_hash", "duplicate_of",
+    "laterality", "described_label", "was_negative", "perceptual_hash", "duplicate_of",
 )  # fmt: skip
 SPLIT_COLUMNS = ("key", "part", "fold")
 
@@ -68,6 +69,12 @@ def radiograph_labels(run: Run) -> dict[str, str]:
     if not run.storage.exists(RADIOGRAPH_LABELS):
         return {}
     return {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
+
+
+def current_assignments(storage: Storage) -> dict[str, int]:
+    """Cluster by key of the development set, as phase 1 left them and the reader has split them since."""
+    assignments = {row["key"]: int(row["cluster_id"]) for row in read_table(storage, "cluster/assignments.csv")}
+    return assignments | {row["key"]: int(row["cluster_id"]) for row in read_table(storage, CLUSTER_MEMBERS)}
 
 
 def images_key(shard: int) -> str:

@@ -4,7 +4,9 @@ import logging
 
 from training import distribution
 from training.config import TrainingConfig
-from training.run import CLUSTER_LABELS, RADIOGRAPH_LABELS, Run, Stage
+from training.dataset import current_assignments
+from training.labels import num_undecided
+from training.run import CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS, RADIOGRAPH_LABELS, Run, Stage, read_table
 from training.stages.cluster import cluster
 from training.stages.cross_validate import cross_validate
 from training.stages.evaluate import evaluate
@@ -19,6 +21,7 @@ from training.stages.split import split
 logger = logging.getLogger(__name__)
 
 _NETWORK = ("seed", "architecture", "preprocessing")
+DECISIONS = (CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS)
 _MODEL = ("label", "finetune", "cross_validate")
 
 STAGES = (
@@ -27,7 +30,7 @@ STAGES = (
     Stage("pretrain", pretrain, (*_NETWORK, "augmentation", "pretrain"), ("index", "split"), is_distributed=True),
     Stage("cluster", cluster, ("seed", "architecture", "cluster"), ("index", "split", "pretrain"), is_distributed=True),
     # Here a person names the clusters.
-    Stage("label", label, ("seed", "label"), ("split", "cluster"), decisions=(CLUSTER_LABELS,)),
+    Stage("label", label, ("seed", "label"), ("split", "cluster"), decisions=DECISIONS),
     Stage("finetune", finetune, (*_NETWORK, "augmentation", "finetune"), reads=("index", "split", "pretrain", "label")),
     Stage(
         "cross_validate",
@@ -71,4 +74,10 @@ def run_all(config: TrainingConfig) -> str:
 
 
 def _awaits_labels(run: Run) -> bool:
-    return run.config.label.simulated_reader is None and not run.storage.exists(CLUSTER_LABELS)
+    if run.config.label.simulated_reader is not None:
+        return False
+    clusters = set(current_assignments(run.storage).values())
+    left = num_undecided(read_table(run.storage, CLUSTER_LABELS), clusters)
+    if left:
+        logger.info("%d of %d clusters have no name yet", left, len(clusters))
+    return left > 0

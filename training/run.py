@@ -24,13 +24,15 @@ import numpy.typing as npt
 import torch
 
 from samx.errors import Interrupted, ObjectNotFound, WrongInput
-from samx.storage import open_storage
+from samx.storage import Storage, open_storage
 from training import distribution
 from training.config import TrainingConfig
 
 logger = logging.getLogger(__name__)
 
 CLUSTER_LABELS = "cluster_labels.csv"
+CLUSTER_MEMBERS = "cluster_members.csv"
+CORRECTIONS = "corrections.csv"
 RADIOGRAPH_LABELS = "radiograph_labels.csv"
 AUDIT_LOG = "audit_log.jsonl"
 
@@ -115,7 +117,7 @@ class Run:
 
     def read_json(self, key: str) -> Any:
         """Read JSON."""
-        return json.loads(self.read(key))
+        return read_json(self.storage, key)
 
     def write_array(self, key: str, array: npt.NDArray[Any]) -> None:
         """Write an array in NumPy's own format."""
@@ -246,6 +248,19 @@ class Run:
             if self.storage.exists(key):
                 decisions[key] = hashlib.sha256(self.read(key)).hexdigest()
         return {"configuration": self.config.fields(stage.sections), "stages": upstream, "decisions": decisions}
+
+
+def read_json(storage: Storage, key: str) -> Any:
+    """A JSON file of a run."""
+    return json.loads(storage.read(key))
+
+
+def read_table(storage: Storage, key: str) -> list[dict[str, str]]:
+    """A CSV table, every value as text; no rows where there is no such file."""
+    try:
+        return list(csv.DictReader(io.StringIO(storage.read(key).decode())))
+    except ObjectNotFound:
+        return []
 
 
 def _require_same(before: object, now: object, what: str, leftovers: str) -> None:

@@ -18,6 +18,7 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
+from samx.anatomy import label_in_text
 from samx.errors import RadiographError
 from samx.preprocessing import PreprocessingConfig, preprocess
 from samx.radiograph import Radiograph, read_radiograph
@@ -136,6 +137,8 @@ def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> 
         "body_part_examined": attributes.body_part_examined,
         "view_position": attributes.view_position,
         "laterality": attributes.laterality,
+        # The label alone: what people type there may hold more than they should.
+        "described_label": label_in_text(f"{attributes.series_description} {attributes.protocol_name}") or "",
     }
 
 

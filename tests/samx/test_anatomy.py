@@ -10,6 +10,7 @@ from samx.anatomy import (
     NOT_MUSCULOSKELETAL,
     Anatomy,
     anatomy_of,
+    label_in_text,
     label_of_body_part,
     tag_agrees,
 )
@@ -125,3 +126,21 @@ def test_tag_agreement(label: str, tag: str, agrees: bool | None) -> None:
 @pytest.mark.parametrize("label", [NOT_MUSCULOSKELETAL, DISCARD, MIXED, "chest", ""])
 def test_other_labels_are_no_anatomy(label: str) -> None:
     assert anatomy_of(label) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("Knie rechts a.p.", "knee"),
+        ("L-SPINE LAT", "lumbar_spine"),
+        ("HWS 2 Ebenen", "cervical_spine"),
+        ("Upper Arm", "humerus"),
+        ("OSG bds.", "ankle"),
+        ("Thorax pa", NOT_MUSCULOSKELETAL),
+        ("hand and wrist", None),
+        ("2 Ebenen", None),
+        ("", None),
+    ],
+)
+def test_description_names_one_label_or_none(text: str, label: str | None) -> None:
+    assert label_in_text(text) == label

@@ -1,25 +1,27 @@
 """Stage label: read the decisions about clusters, and inject them as labels of radiographs.
 
-Reads the clusters and, at the top of the run, `cluster_labels.csv` and `radiograph_labels.csv` (see training.labels).
-Where a simulated reader is configured it writes these two files and `audit_log.jsonl` first; nothing else in the job
-reads the truth file. Writes `label/labels.csv` (a label per radiograph that is learned from), `label/classes.json` and
-`label/summary.json`.
+Reads the clusters and, at the top of the run, what the reader left there: `cluster_labels.csv`, `cluster_members.csv`
+and `corrections.csv` (see training.labels). Where a simulated reader is configured it writes `cluster_labels.csv`,
+`radiograph_labels.csv` and `audit_log.jsonl` first; nothing else in the job reads the truth file. Writes
+`label/labels.csv` (a label per radiograph that is learned from), `label/classes.json` and `label/summary.json`.
 """
-
-import json
 
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
 from samx.errors import WrongInput
 from training.config import SimulatedReaderConfig
+from training.dataset import current_assignments
+from training.labelling.record import log_of_table
 from training.labels import (
     CLUSTER_LABEL_COLUMNS,
     RADIOGRAPH_LABEL_COLUMNS,
     ClusterDecision,
+    class_of,
     class_order,
     parse_cluster_labels,
+    parse_corrections,
 )
 from training.metrics import cluster_label_scores
-from training.run import AUDIT_LOG, CLUSTER_LABELS, RADIOGRAPH_LABELS, Run
+from training.run import AUDIT_LOG, CLUSTER_LABELS, CORRECTIONS, RADIOGRAPH_LABELS, Run, read_table
 from training.simulated_reader import READER, name_clusters, read_truth
 
 
@@ -29,18 +31,23 @@ def label(run: Run) -> None:
     Raises:
         WrongInput: the decisions do not fit the clusters, or leave fewer than two classes.
     """
-    assignments = {row["key"]: int(row["cluster_id"]) for row in run.read_csv("cluster/assignments.csv")}
+    assignments = current_assignments(run.storage)
     num_clusters = int(run.read_json("cluster/summary.json")["num_clusters"])
     truth: dict[str, str] = {}
     if run.config.label.simulated_reader is not None:
         truth = read_truth(run.config.label.simulated_reader)
         _simulate(run, run.config.label.simulated_reader, assignments, truth, num_clusters)
-    decisions = parse_cluster_labels(run.read_csv(CLUSTER_LABELS), range(num_clusters))
+    decisions = parse_cluster_labels(
+        run.read_csv(CLUSTER_LABELS), set(assignments.values()), empty=set(range(num_clusters))
+    )
+    corrections = parse_corrections(read_table(run.storage, CORRECTIONS), assignments)
     label_of = {decision.cluster_id: decision.class_label for decision in decisions}
+    class_of_key = {key: label_of[cluster_id] for key, cluster_id in assignments.items()}
+    class_of_key |= {key: class_of(name) for key, name in corrections.items()}
     rows = [
-        {"key": key, "label": label_of[cluster_id], "cluster_id": cluster_id}
-        for key, cluster_id in assignments.items()
-        if label_of[cluster_id] is not None
+        {"key": key, "label": name, "cluster_id": assignments[key]}
+        for key, name in class_of_key.items()
+        if name is not None
     ]
     classes = class_order([str(row["label"]) for row in rows])
     if len(classes) < 2:
@@ -50,7 +57,7 @@ def label(run: Run) -> None:
     run.write_csv("label/labels.csv", rows, ("key", "label", "cluster_id"))
     run.write_json("label/classes.json", classes)
     injected = {str(row["key"]): str(row["label"]) for row in rows}
-    run.write_json("label/summary.json", _summary(decisions, assignments, injected, truth))
+    run.write_json("label/summary.json", _summary(decisions, corrections, assignments, injected, truth))
 
 
 def _simulate(
@@ -75,22 +82,23 @@ def _simulate(
         if row["key"] in truth
     ]
     decisions = name_clusters(members, truth, config, run.generator("label"))
-    log = [json.dumps({"action": "name", **decision}, sort_keys=True) for decision in decisions]
-    run.write(AUDIT_LOG, ("\n".join(log) + "\n").encode())
+    run.write(AUDIT_LOG, log_of_table(decisions))
     run.write_csv(RADIOGRAPH_LABELS, single, RADIOGRAPH_LABEL_COLUMNS)
     run.write_csv(CLUSTER_LABELS, decisions, CLUSTER_LABEL_COLUMNS)
 
 
 def _summary(
     decisions: list[ClusterDecision],
+    corrections: dict[str, str],
     assignments: dict[str, int],
     injected: dict[str, str],
     truth: dict[str, str],
 ) -> dict[str, object]:
     num_radiographs = len(assignments)
     summary: dict[str, object] = {
-        "num_decisions": len(decisions),
-        "decisions_per_1000": round(1000 * len(decisions) / num_radiographs, 1),
+        "num_decisions": len(decisions) + len(corrections),
+        "decisions_per_1000": round(1000 * (len(decisions) + len(corrections)) / num_radiographs, 1),
+        "num_corrections": len(corrections),
         "num_clusters_discarded": sum(decision.label == DISCARD for decision in decisions),
         "num_clusters_mixed": sum(decision.label == MIXED for decision in decisions),
         "num_radiographs": num_radiographs,

@@ -1,0 +1,184 @@
+"""Which radiographs are most likely under the wrong label, so that a second look goes where it pays.
+
+Four witnesses, none of which has learned from the radiograph's own cluster: the labels of its nearest neighbours in
+other clusters, a linear probe fitted without its cluster (as confident learning asks for predictions out of sample,
+Northcutt et al. 2021), its tags, and how far it lies from its cluster. After phase 2 the out-of-fold answers of the
+classifier join them.
+
+Shape suffixes: N radiographs, D dimensions, L labels, K neighbours.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
+from training.labelling.reading import Reading
+from training.labelling.similarity import Array, Positions, probe_probabilities, solve_ridge
+
+NUM_NEIGHBOURS = 20
+_WEIGHTS = {"neighbours": 1.0, "probe": 1.0, "tag": 0.5, "classifier": 1.5}
+_DISTANCE_WEIGHT = 0.25
+_NUM_FOLDS = 5
+_MEMBERS_PER_CLUSTER = 64
+_WORTH_SAYING = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A radiograph that may be under the wrong label."""
+
+    position: int
+    label: str
+    alternative: str
+    score: float
+    """In [0, 1]; larger is more suspect; a rank, not a probability."""
+    reasons: tuple[str, ...]
+
+
+def suspects(
+    reading: Reading,
+    features_ND: Array,
+    neighbours_NK: Positions,
+    tags: Sequence[str],
+    answers: Mapping[int, tuple[str, float]],
+    *,
+    limit: int,
+) -> list[Suspect]:
+    """The most suspect labelled radiographs that nobody has looked at alone, the most suspect first.
+
+    Args:
+        reading: labels as they are.
+        features_ND: unit vectors.
+        neighbours_NK: nearest other radiographs of each.
+        tags: label that the tags name, by position; empty where none.
+        answers: the classifier's out-of-fold answer and its probability, by position; empty before phase 2.
+        limit: how many at most.
+    """
+    names = sorted({given.label for given in reading.labels.values() if given.label != MIXED} | (set(tags) - {""}))
+    number = {name: index for index, name in enumerate(names)}
+    label_N = np.full(len(features_ND), -1, np.int64)
+    for cluster_id, given in reading.labels.items():
+        label_N[reading.members[cluster_id]] = number.get(given.label, -1)
+    seen = np.zeros(len(label_N), bool)
+    for position, given in reading.corrections.items():
+        label_N[position] = number.get(given.label, -1)
+        seen[position] = True
+    asked = np.flatnonzero((label_N >= 0) & ~seen)
+    if not len(asked) or len(set(label_N[label_N >= 0].tolist())) < 2:
+        return []
+    shares = {
+        "neighbours": _neighbour_shares(reading, label_N, neighbours_NK, len(names)),
+        "probe": _probe_shares(reading, label_N, features_ND, len(names)),
+        "tag": _one_hot([number.get(tag, -1) for tag in tags], len(names)),
+        "classifier": _answer_shares(answers, number, len(label_N)),
+    }
+    votes_NL = sum((_WEIGHTS[source] * share for source, share in shares.items()), np.zeros((1, 1), np.float32))
+    own_N = votes_NL[np.arange(len(label_N)), label_N]
+    others_NL = votes_NL.copy()
+    others_NL[np.arange(len(label_N)), label_N] = -1.0
+    alternative_N = others_NL.argmax(1)
+    most = sum(weight for source, weight in _WEIGHTS.items() if shares[source].any())
+    margin_N = (others_NL.max(1) - own_N) / most
+    far_N = _distance_ranks(reading, features_ND)
+    score_N = np.clip((margin_N + 1) / 2 * (1 - _DISTANCE_WEIGHT) + _DISTANCE_WEIGHT * far_N, 0, 1)
+    chosen = asked[score_N[asked].argsort()[::-1][:limit]]
+    return [
+        Suspect(
+            int(position),
+            names[label_N[position]],
+            names[alternative_N[position]],
+            float(score_N[position]),
+            tuple(_reasons(shares, int(position), names, int(alternative_N[position]), float(far_N[position]))),
+        )
+        for position in chosen
+    ]
+
+
+def answers_of_classifier(keys: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dict[int, tuple[str, float]]:
+    """The rows of `cross_validate/predictions.csv` by position."""
+    position_of = {key: position for position, key in enumerate(keys)}
+    return {
+        position_of[row["key"]]: (
+            DISCARD if row["answer"] == NOT_MUSCULOSKELETAL else row["answer"],
+            float(row["probability"]),
+        )
+        for row in rows
+        if row["key"] in position_of
+    }
+
+
+def _neighbour_shares(reading: Reading, label_N: Positions, neighbours_NK: Positions, num_labels: int) -> Array:
+    """Share of each label among the neighbours that are in other clusters."""
+    counted = (label_N[neighbours_NK] >= 0) & (reading.cluster_N[neighbours_NK] != reading.cluster_N[:, None])
+    rows, columns = counted.nonzero()
+    shares = np.zeros((len(label_N), num_labels), np.float32)
+    np.add.at(shares, (rows, label_N[neighbours_NK[rows, columns]]), 1.0)
+    result: Array = shares / np.maximum(counted.sum(1), 5)[:, None]  # few neighbours elsewhere say little
+    return result.astype(np.float32)
+
+
+def _probe_shares(reading: Reading, label_N: Positions, features_ND: Array, num_labels: int) -> Array:
+    """Probabilities of a probe that has not seen the radiograph's cluster; no label is its own cluster's echo."""
+    extended = np.concatenate([features_ND, np.ones((len(features_ND), 1), np.float32)], axis=1)
+    width = extended.shape[1]
+    grams = np.zeros((_NUM_FOLDS, width, width), np.float32)
+    crosses = np.zeros((_NUM_FOLDS, width, num_labels), np.float32)
+    generator = np.random.default_rng(0)
+    clusters = [cluster_id for cluster_id in reading.members if cluster_id in reading.labels]
+    fold_of = dict(zip(generator.permutation(clusters).tolist(), np.arange(len(clusters)) % _NUM_FOLDS, strict=True))
+    for cluster_id in clusters:
+        members = generator.permutation(reading.members[cluster_id])[:_MEMBERS_PER_CLUSTER]
+        members = members[label_N[members] >= 0]
+        one_hot = np.eye(num_labels, dtype=np.float32)[label_N[members]]
+        grams[fold_of[cluster_id]] += extended[members].T @ extended[members]
+        crosses[fold_of[cluster_id]] += extended[members].T @ one_hot
+    shares = np.zeros((len(label_N), num_labels), np.float32)
+    for fold in range(_NUM_FOLDS):
+        weights_DL = solve_ridge(grams.sum(0) - grams[fold], crosses.sum(0) - crosses[fold])
+        inside = [reading.members[cluster_id] for cluster_id in clusters if fold_of[cluster_id] == fold]
+        if inside:
+            positions = np.concatenate(inside)
+            shares[positions] = probe_probabilities(features_ND[positions], weights_DL)
+    return shares
+
+
+def _answer_shares(answers: Mapping[int, tuple[str, float]], number: Mapping[str, int], count: int) -> Array:
+    shares = np.zeros((count, len(number)), np.float32)
+    for position, (label, probability) in answers.items():
+        if label in number:
+            shares[position, number[label]] = probability
+    return shares
+
+
+def _one_hot(targets: Sequence[int], num_labels: int) -> Array:
+    shares = np.zeros((len(targets), num_labels), np.float32)
+    known = [position for position, target in enumerate(targets) if target >= 0]
+    shares[known, [targets[position] for position in known]] = 1.0
+    return shares
+
+
+def _distance_ranks(reading: Reading, features_ND: Array) -> Array:
+    """Rank of each radiograph within its cluster by distance from the centroid: 0 the nearest, 1 the farthest."""
+    ranks = np.zeros(len(features_ND), np.float32)
+    for members in reading.members.values():
+        similarity = features_ND[members] @ features_ND[members].sum(0)
+        ranks[members[similarity.argsort()[::-1]]] = np.linspace(0, 1, len(members), dtype=np.float32)
+    return ranks
+
+
+def _reasons(shares: Mapping[str, Array], position: int, names: Sequence[str], label: int, far: float) -> list[str]:
+    name = names[label]
+    reasons = []
+    if (share := shares["neighbours"][position, label]) >= _WORTH_SAYING:
+        reasons.append(f"{share:.0%} of its neighbours in other clusters are {name}")
+    if (share := shares["classifier"][position, label]) >= _WORTH_SAYING:
+        reasons.append(f"classifier: {name} {share:.2f}")
+    if (share := shares["probe"][position, label]) >= _WORTH_SAYING:
+        reasons.append(f"linear probe: {name} {share:.2f}")
+    if shares["tag"][position, label]:
+        reasons.append(f"its tag says {name}")
+    if far >= 0.9:
+        reasons.append("far from the middle of its cluster")
+    return reasons
