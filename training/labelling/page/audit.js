@@ -1,0 +1,207 @@
+// The audit: radiographs most likely in the wrong cluster, one by one, one key each.
+
+import { get } from "./client.js";
+import { decide, redo, undo } from "./decisions.js";
+import { announce, button, byId, element, isControl, number, percent, takesText } from "./dom.js";
+import { createLabelBox } from "./labelbox.js";
+import { createPicture } from "./picture.js";
+import { nameOf, store } from "./store.js";
+import { createTile, sprite } from "./tiles.js";
+
+const LIMIT = 60;
+
+let items = [];
+let tiles = null;
+let at = 0;
+let visible = false;
+let shownAt = 0;
+let loading = false;
+const done = { moved: 0, confirmed: 0 };
+const answered = new Map(); // position -> label given here
+
+const picture = createPicture(byId("audit-picture"), byId("audit-stage"));
+const box = createLabelBox({
+  label: "Or another label",
+  placeholder: "Type a label",
+  onChoose: ({ label }) => answer(label),
+});
+
+async function load() {
+  if (loading) return;
+  loading = true;
+  try {
+    const found = await get(`audit?limit=${LIMIT}`);
+    if (!found.ready) {
+      showNothing("Looking for radiographs that do not fit …", "This takes a moment after the start.");
+      setTimeout(() => visible && load(), 2000);
+      return;
+    }
+    items = found.items.filter((item) => !answered.has(item.position));
+    at = 0;
+    tiles?.close();
+    tiles = items.length ? await sprite(items.map((item) => item.position)) : null;
+    showStrip();
+    show();
+  } catch {
+    showNothing("The server does not answer.", "The audit comes when it does.");
+    setTimeout(() => visible && load(), 3000);
+  } finally {
+    loading = false;
+  }
+}
+
+function showNothing(title, text) {
+  byId("audit-picture").hidden = true;
+  byId("audit-strip").replaceChildren();
+  byId("audit-note").textContent = title;
+  byId("audit-question").replaceChildren(element("h3", {}, title), element("p", { className: "fine" }, text));
+  box.suggest([]);
+}
+
+function showStrip() {
+  byId("audit-strip").replaceChildren(...items.map((item, index) => {
+    const made = createTile(() => { at = index; show(); });
+    made.show(item.position, tiles, index, `in ${nameOf(item.label)}, perhaps ${nameOf(item.alternative)}`);
+    made.tile.tabIndex = -1; // the strip is one stop; arrows go through it
+    made.tile.addEventListener("mousedown", (event) => event.preventDefault());
+    return made.tile;
+  }));
+}
+
+async function show() {
+  const item = items[at];
+  const left = items.filter((one) => !answered.has(one.position)).length;
+  byId("audit-place").textContent = items.length
+    ? `${number(left)} to look at · ${number(done.moved)} moved · ${number(done.confirmed)} confirmed` : "";
+  if (!item) {
+    return showNothing(
+      done.moved + done.confirmed ? "That was the last of them." : "Nothing stands out.",
+      items.length || done.moved + done.confirmed ? "Look again after more clusters are named." : "Name some clusters first; the audit compares them.");
+  }
+  byId("audit-picture").hidden = false;
+  shownAt = performance.now();
+  [...byId("audit-strip").children].forEach((tile, index) => {
+    tile.classList.toggle("here", index === at);
+    tile.classList.toggle("answered", answered.has(items[index].position));
+    if (index === at) tile.scrollIntoView({ block: "nearest", inline: "center" });
+  });
+  const given = answered.get(item.position);
+  byId("audit-question").replaceChildren(
+    element("h3", {}, `Is this ${nameOf(item.label)}, or ${nameOf(item.alternative)}?`),
+    element("p", {}, "It lies in ", element("a", { href: `#name/${item.cluster_id}` }, `cluster ${item.cluster_id}`),
+      `, called ${nameOf(item.label)}.`, given ? ` You said: ${nameOf(given)}.` : ""),
+    element("p", { className: "list-heading" }, `Why it stands out (${percent(item.score)})`),
+    element("ul", { className: "reasons" }, ...item.reasons.map((reason) => element("li", {}, reason))));
+  box.clear();
+  box.suggest([
+    { label: item.alternative, sources: ["the alternative: move it out"] },
+    { label: item.label, sources: ["the cluster's label: confirm it (also Space)"] },
+  ]);
+  byId("audit-note").textContent = "";
+  if (visible) box.focus();
+  byId("announcement").textContent = `${nameOf(item.label)}, or ${nameOf(item.alternative)}?`;
+  try {
+    const what = await picture.load(item.position);
+    if (what === "tile") byId("audit-note").textContent = "The file itself is out of reach. This is its tile, enlarged.";
+  } catch {
+    byId("audit-note").textContent = "The server does not answer.";
+  }
+  return undefined;
+}
+
+function answer(label) {
+  const item = items[at];
+  if (!item) return;
+  decide({
+    action: "correct", radiographs: [item.position], label, view: "", laterality: "", source: "audit",
+    seconds: (performance.now() - shownAt) / 1000, shown: 1,
+  });
+  answered.set(item.position, label);
+  if (label === item.label) done.confirmed += 1;
+  else done.moved += 1;
+  announce(label === item.label ? `${nameOf(label)} confirmed.` : `Moved to ${nameOf(label)}.`);
+  step(1);
+}
+
+/** To the next that is not answered; after the last, those that were skipped. */
+function step(by) {
+  for (let tried = 1; tried <= items.length; tried += 1) {
+    const index = (at + by * tried + items.length * items.length) % items.length;
+    if (!answered.has(items[index].position)) {
+      at = index;
+      return show();
+    }
+  }
+  at = items.length;
+  load();
+  return show();
+}
+
+async function travel(act, words) {
+  const before = new Map(store.corrections);
+  const result = await act();
+  if (!result) return;
+  for (const [position, label] of before) {
+    if (store.corrections.has(position) || !answered.has(position)) continue;
+    const index = items.findIndex((item) => item.position === position);
+    answered.delete(position);
+    if (items[index]?.label === label) done.confirmed -= 1;
+    else done.moved -= 1;
+    if (index >= 0) at = index;
+  }
+  announce(words);
+  show();
+}
+
+const item = () => items[at];
+const ACTIONS = [
+  ["It is the cluster's label", "Space", () => item() && answer(item().label)],
+  ["Discard", "Del", () => answer("discard")],
+  ["Leave out", "-", () => answer("mixed")],
+  ["Skip", "→", () => step(1)],
+  ["Back", "←", () => at > 0 && ((at -= 1), show())],
+  ["Undo", "Ctrl+Z", () => travel(undo, "Taken back.")],
+];
+const KEYS = {
+  " ": ACTIONS[0][2], Delete: ACTIONS[1][2], "-": ACTIONS[2][2], ArrowRight: ACTIONS[3][2], ArrowLeft: ACTIONS[4][2],
+};
+
+function handleKey(event) {
+  const { target } = event;
+  if (takesText(target) && target !== box.input) return;
+  if ((event.ctrlKey || event.metaKey) && ["z", "y"].includes(event.key.toLowerCase()) && box.isEmpty()) {
+    event.preventDefault();
+    const again = event.key.toLowerCase() === "y" || event.shiftKey;
+    travel(again ? redo : undo, again ? "Done again." : "Taken back.");
+    return;
+  }
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isControl(target) && [" ", "Enter"].includes(event.key)) return;
+  if (box.handleKey(event)) return;
+  const act = KEYS[event.key];
+  if (act && box.isEmpty()) {
+    event.preventDefault();
+    act();
+  } else if (event.key.length === 1 && target !== box.input) box.input.focus();
+}
+
+export function startAudit() {
+  byId("audit-box").append(box.root);
+  byId("audit-actions").replaceChildren(...ACTIONS.map(([text, shortcut, act]) => button(text, shortcut, () => {
+    act();
+    box.focus();
+  })));
+}
+
+export const audit = {
+  handleKey,
+  enter() {
+    visible = true;
+    history.replaceState(null, "", "#audit");
+    if (item() && !answered.has(item().position)) show();
+    else load();
+  },
+  leave() {
+    visible = false;
+  },
+};

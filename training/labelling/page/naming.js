@@ -1,0 +1,378 @@
+// The view on which clusters are named: sheet, suggestions, one key for a decision, and on to the next.
+
+import { decide, redo, undo } from "./decisions.js";
+import { announce, bar, button, byId, count, element, isControl, key, number, painted, percent, takesText } from "./dom.js";
+import { createGrouping } from "./grouping.js";
+import { createLabelBox } from "./labelbox.js";
+import { createSheet } from "./sheet.js";
+import { nameOf, onChange, store } from "./store.js";
+import { forget, refreshDetails, sheetOf } from "./tiles.js";
+import * as trail from "./trail.js";
+import { openViewer } from "./viewer.js";
+
+const NUM_AHEAD = 4;
+const SOURCES = { tags: "from tags", probe: "from the linear probe" };
+
+let pressed = 0; // when the key was pressed that led to the sheet to come
+let shownAt = 0;
+let visible = false;
+let showing = null; // id whose sheet is on the screen
+let chosen = { view: "", laterality: "" };
+
+const sheet = createSheet(byId("sheet"), (position, all) => openViewer(position, all, { closed: repaint }));
+const box = createLabelBox({
+  label: "Label of this cluster",
+  placeholder: "Type a label, or take a suggestion",
+  empty: "No suggestion",
+  onChoose: (option) => nameCluster(option.label, option.source, option),
+});
+const grouping = createGrouping({ root: byId("rows"), onLeave: leaveGrouping, onSplit: splitCluster, focus: () => box.focus() });
+
+// ---- Showing -------------------------------------------------------------------------------------------------------
+
+async function show(id) {
+  grouping.leave();
+  chosen = { view: "", laterality: "" };
+  if (id === null) return showNothing();
+  byId("view-name").classList.remove("done");
+  const row = store.clusters.get(id);
+  showHead(row);
+  box.clear();
+  if (visible) history.replaceState(null, "", `#name/${id}`);
+  const entry = sheetOf(id);
+  if (entry.value) place(id, entry.value);
+  else {
+    byId("sheet").classList.add("waiting");
+    box.suggest([]);
+    try {
+      const value = await entry.promise;
+      if (trail.current() === id) place(id, value);
+    } catch (error) {
+      byId("sheet").classList.remove("waiting");
+      if (error.status === 404) store.clusters.delete(id);
+      announce(error.status ? error.message : "The server does not answer. The sheet comes when it does.");
+      if (!error.status) setTimeout(() => trail.current() === id && showing !== id && show(id), 2000);
+      return undefined;
+    }
+  }
+  if (visible) box.focus();
+  prefetch();
+  return undefined;
+}
+
+function place(id, value) {
+  byId("sheet").classList.remove("waiting");
+  sheet.show(value);
+  showDetails(value.details);
+  showing = id;
+  shownAt = performance.now();
+  const began = pressed;
+  pressed = 0;
+  painted().then(() => {
+    if (began) performance.measure("next cluster", { start: began, end: performance.now() });
+  });
+  announceCluster(id, value.details);
+}
+
+function announceCluster(id, details) {
+  const row = store.clusters.get(id);
+  if (!row) return;
+  const [best] = details.suggestions;
+  const suggestion = best ? ` Suggestion: ${nameOf(best.label)}, ${percent(best.confidence)}.` : "";
+  byId("announcement").textContent = `Cluster ${id}, ${count(row.size, "radiograph")}.${suggestion}`;
+}
+
+function showHead(row) {
+  byId("cluster-title").textContent = `Cluster ${row.id}`;
+  const label = byId("cluster-label");
+  label.replaceChildren();
+  label.hidden = row.label === null;
+  if (row.label !== null) {
+    label.append(element("strong", {}, nameOf(row.label)), ` ${[row.view, row.laterality].filter(Boolean).join(" ")} by ${row.reader}`);
+  }
+  byId("cluster-place").textContent = `${number(trail.numLeft())} left`;
+}
+
+const fact = (name, value, ...more) =>
+  element("div", { className: "fact" }, element("span", { className: "fact-name" }, name), element("span", { className: "fact-value" }, value), ...more);
+
+function showDetails(details) {
+  const row = store.clusters.get(details.id);
+  if (!row) return;
+  const facts = [fact("Radiographs", number(row.size))];
+  facts.push(row.purity ? fact(`Purity, ${SOURCES[row.purity.source] ?? row.purity.source}`, percent(row.purity.value), bar(row.purity.value))
+    : fact("Purity", "not known"));
+  facts.push(fact("Tightness", row.tightness.toFixed(2), bar(row.tightness)));
+  for (const attribute of new Set(details.tags.map((tag) => tag.attribute))) {
+    const tags = details.tags.filter((tag) => tag.attribute === attribute);
+    const whole = attribute === "site" ? row.size : details.num_tagged || row.size;
+    const total = Math.max(whole, tags.reduce((sum, tag) => sum + tag.count, 0));
+    const lines = tags.slice(0, 2).map((tag) =>
+      element("span", { className: "share" }, element("b", {}, tag.value), bar(tag.count / total), percent(tag.count / total)));
+    if (tags.length > 2) lines.push(element("span", { className: "share more" }, `and ${tags.length - 2} more`));
+    const heading = attribute === "site" ? count(tags.length, "site") : attribute.replaceAll("_", " ");
+    facts.push(element("div", { className: "fact wide", title: tags.map((tag) => `${tag.value} ${tag.count}`).join(", ") },
+      element("span", { className: "fact-name" }, heading), ...lines));
+  }
+  byId("cluster-facts").replaceChildren(...facts);
+  if (grouping.mode !== "split") box.suggest(details.suggestions);
+  const group = details.group.filter((other) => store.clusters.get(other.id)?.label === null || other.id === details.id);
+  const groupButton = byId("action-group");
+  groupButton.disabled = group.length < 2;
+  groupButton.firstChild.textContent = group.length < 2 ? "Group" : `Group of ${group.length}`;
+  showChips();
+}
+
+function showNothing() {
+  showing = null;
+  byId("view-name").classList.add("done");
+  byId("cluster-title").textContent = "Every cluster is decided";
+  byId("cluster-label").hidden = true;
+  byId("cluster-place").textContent = "";
+  byId("cluster-facts").replaceChildren(
+    element("a", { href: "#progress", className: "button" }, "See what comes next"),
+    element("span", { className: "fine" }, "Choose All to look at decided clusters again."));
+  box.suggest([]);
+  announce("Every cluster is decided.");
+}
+
+function prefetch() {
+  for (const id of trail.upcoming(NUM_AHEAD)) sheetOf(id).promise.catch(() => {});
+}
+
+function repaint() {
+  const value = showing === null ? null : sheetOf(showing).value;
+  if (value) sheet.show(value);
+}
+
+// ---- View and laterality -------------------------------------------------------------------------------------------
+
+function showChips() {
+  const chips = (name, values, words, shortcut) => [
+    element("span", { className: "chips-name" }, words, key(shortcut)),
+    ...values.map((value) =>
+      element("button", {
+        type: "button", className: "chip", aria: { pressed: String(chosen[name] === value) },
+        onclick: () => setChip(name, chosen[name] === value ? "" : value),
+      }, value)),
+  ];
+  byId("chips").replaceChildren(
+    element("div", {}, ...chips("view", store.run.views, "View", "[")),
+    element("div", {}, ...chips("laterality", store.run.lateralities, "Side", "]")));
+}
+
+function setChip(name, value) {
+  chosen[name] = value;
+  const focused = [...byId("chips").querySelectorAll("button")].indexOf(document.activeElement);
+  showChips();
+  if (focused >= 0) byId("chips").querySelectorAll("button")[focused].focus();
+  announce(`${name === "view" ? "View" : "Side"}: ${value || "none"}`);
+}
+
+function cycle(name, values) {
+  const all = ["", ...values];
+  setChip(name, all[(all.indexOf(chosen[name]) + 1) % all.length]);
+}
+
+// ---- Deciding ------------------------------------------------------------------------------------------------------
+
+const seconds = () => (shownAt ? Math.min(86_400, (performance.now() - shownAt) / 1000) : null);
+
+function nameCluster(label, source, { view = "", laterality = "" } = {}) {
+  const id = trail.current();
+  if (id === null || showing !== id) return;
+  const inGroup = grouping.mode === "group";
+  const clusters = inGroup ? grouping.left() : [id];
+  if (!clusters.length) return announce("No cluster is left in the group.");
+  decide({
+    action: "name", clusters, label, note: "",
+    view: chosen.view || (source === "suggestion" ? view : "") || "",
+    laterality: chosen.laterality || (source === "suggestion" ? laterality : "") || "",
+    source: inGroup ? "group" : source, seconds: seconds(), shown: inGroup ? grouping.numShown() : sheet.numShown(),
+  });
+  announce(`${clusters.length > 1 ? count(clusters.length, "cluster") : `Cluster ${clusters[0]}`}: ${nameOf(label)}`);
+  return goOn();
+}
+
+function same() {
+  if (!store.last?.label) return announce("There is no last label yet.");
+  chosen = { view: chosen.view || store.last.view || "", laterality: chosen.laterality || store.last.laterality || "" };
+  return nameCluster(store.last.label, "same");
+}
+
+function goOn() {
+  return show(trail.next());
+}
+
+function goBack() {
+  const id = trail.back();
+  if (id === null) announce("This is the first.");
+  else show(id);
+}
+
+function skip() {
+  announce("Skipped. It comes back at the end.");
+  goOn();
+}
+
+async function splitCluster(parts) {
+  const id = trail.current();
+  grouping.leave();
+  announce(`Splitting into ${parts} …`);
+  const answer = await Promise.race([
+    decide({ action: "split", clusters: [id], parts, seconds: seconds(), shown: sheet.numShown() }),
+    new Promise((resolve) => setTimeout(resolve, 3000, "later")),
+  ]);
+  if (answer === "later") return trail.current() === id && goOn();
+  if (!answer) return repaint();
+  forget(id);
+  trail.goThrough(answer.opened);
+  announce(`Cluster ${id} is now ${answer.opened.join(", ")}.`);
+  return show(trail.current());
+}
+
+/** Take back or repeat a decision, and go to the cluster concerned. */
+async function travel(step, words) {
+  const clusters = await step();
+  if (!clusters) return;
+  announce(words);
+  for (const id of clusters) forget(id);
+  const [id] = clusters.filter((other) => store.clusters.has(other));
+  if (id === undefined) return repaint();
+  showing = null;
+  if (visible) {
+    trail.goTo(id);
+    show(id);
+  }
+}
+
+function leaveGrouping() {
+  byId("sheet").hidden = false;
+  byId("rows").hidden = true;
+  byId("view-name").dataset.mode = "";
+  if (showing !== null) sheet.fit();
+}
+
+function enter(mode) {
+  const value = showing === null ? null : sheetOf(showing).value;
+  if (!value) return;
+  const { details } = value;
+  if (mode === "group") {
+    const group = details.group.filter((other) => other.id === details.id || store.clusters.get(other.id)?.label === null);
+    if (group.length < 2) return announce("No other undecided cluster looks the same.");
+    grouping.enterGroup(group);
+  } else grouping.enterSplit(details.id, store.clusters.get(details.id).size);
+  byId("sheet").hidden = true;
+  byId("rows").hidden = false;
+  byId("view-name").dataset.mode = mode;
+}
+
+// ---- Keys ----------------------------------------------------------------------------------------------------------
+
+const ACTIONS = [
+  ["skip", "Skip", "Space", skip],
+  ["same", "Same as last", "=", same],
+  ["discard", "Discard", "Del", () => nameCluster("discard", "typed")],
+  ["mixed", "Mixed", "-", () => nameCluster("mixed", "typed")],
+  ["split", "Split", "/", () => enter("split")],
+  ["group", "Group", "+", () => enter("group")],
+  ["undo", "Undo", "Ctrl+Z", () => travel(undo, "Taken back.")],
+  ["redo", "Redo", "Ctrl+Y", () => travel(redo, "Done again.")],
+];
+const KEYS = {
+  " ": skip, "=": same, Delete: ACTIONS[2][3], "-": ACTIONS[3][3], "/": ACTIONS[4][3], "+": ACTIONS[5][3],
+  ArrowRight: goOn, ArrowLeft: goBack, "[": () => cycle("view", store.run.views), "]": () => cycle("laterality", store.run.lateralities),
+};
+
+function handleKey(event) {
+  const { target } = event;
+  if (takesText(target) && target !== box.input) return;
+  const control = event.ctrlKey || event.metaKey;
+  if (control && ["z", "y"].includes(event.key.toLowerCase())) {
+    if (!box.isEmpty()) return; // the text is taken back
+    event.preventDefault();
+    const again = event.key.toLowerCase() === "y" || event.shiftKey;
+    travel(again ? redo : undo, again ? "Done again." : "Taken back.");
+    return;
+  }
+  if (control || event.altKey) return;
+  if (isControl(target) && [" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].includes(event.key)) return;
+  pressed = event.timeStamp;
+  if (grouping.mode && box.isEmpty() && grouping.handleKey(event)) return;
+  if (box.handleKey(event)) return;
+  const act = KEYS[event.key];
+  if (act && box.isEmpty()) {
+    event.preventDefault();
+    act();
+  } else {
+    pressed = 0;
+    if (event.key.length === 1 && target !== box.input) box.input.focus();
+  }
+}
+
+// ---- The view ------------------------------------------------------------------------------------------------------
+
+export function startNaming() {
+  byId("name-box").append(box.root);
+  byId("actions").replaceChildren(...ACTIONS.map(([name, text, shortcut, act]) => {
+    const made = button(text, shortcut, (event) => {
+      pressed = event.timeStamp;
+      act();
+      if (!grouping.mode) box.focus();
+    });
+    made.id = `action-${name}`;
+    return made;
+  }));
+  byId("go-next").addEventListener("click", goOn);
+  byId("go-back").addEventListener("click", goBack);
+  for (const name of ["order", "show"]) {
+    byId(name).addEventListener("change", (event) => {
+      trail.choice[name] = event.target.value;
+      trail.restart();
+      goOn();
+    });
+  }
+  byId("jump").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = Number(byId("jump-to").value);
+    if (byId("jump-to").value && store.clusters.has(id)) {
+      trail.goTo(id);
+      show(id);
+    } else announce(`There is no cluster ${byId("jump-to").value}.`);
+    byId("jump-to").value = "";
+  });
+  let named = "";
+  onChange(() => {
+    const id = trail.current();
+    const row = id === null ? null : store.clusters.get(id);
+    if (id !== null && !row && showing === id) return goOn(); // split or undone elsewhere
+    if (row) showHead(row);
+    const state = store.number;
+    if (row && state !== named && showing === id && !grouping.mode && box.isEmpty()) {
+      named = state;
+      refreshDetails(id).then((value) => value && trail.current() === id && box.isEmpty() && !grouping.mode && showDetails(value.details), () => {});
+    }
+    if (id === null && visible && store.clusters.size && trail.upcoming(1).length) goOn();
+    return undefined;
+  });
+}
+
+export const naming = {
+  handleKey,
+  enter(argument) {
+    visible = true;
+    const id = argument ? Number(argument) : trail.current();
+    if (id !== null && store.clusters.has(id)) {
+      trail.goTo(id);
+      if (showing === id) {
+        history.replaceState(null, "", `#name/${id}`);
+        sheet.fit();
+        repaint();
+        box.focus();
+      } else show(id);
+    } else goOn();
+  },
+  leave() {
+    visible = false;
+  },
+};

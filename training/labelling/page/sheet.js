@@ -1,0 +1,69 @@
+// The contact sheet of a cluster: radiographs at random, the nearest to its centre and the farthest from it.
+
+import { count, element } from "./dom.js";
+import { createTile } from "./tiles.js";
+
+const SECTIONS = [
+  { name: "random", size: 24, heading: (found) => `${found} at random` },
+  { name: "nearest", size: 6, heading: (found) => `${found} nearest to the centre` },
+  { name: "farthest", size: 6, heading: (found) => `${found} farthest from the centre` },
+];
+const GAP = 4;
+const HEADING = 26;
+const SMALLEST = 92;
+
+/** A sheet in `root`. Its tiles are made once and drawn anew for each cluster. */
+export function createSheet(root, onOpen) {
+  let positions = [];
+  const open = (position) => onOpen(position, positions);
+  const parts = SECTIONS.map((section) => {
+    const title = element("h3", {});
+    const tiles = Array.from({ length: section.size }, () => createTile(open));
+    const grid = element("div", { className: "tiles" }, ...tiles.map(({ tile }) => tile));
+    const part = element("section", { className: `sheet-part ${section.name}` }, title, grid);
+    root.append(part);
+    return { ...section, part, title, tiles, shown: 0 };
+  });
+
+  /** The largest tiles with which the whole sheet fits; below a readable size it scrolls instead. */
+  function fit() {
+    const width = root.clientWidth - 24;
+    const height = root.clientHeight - 20;
+    if (width <= 0 || height <= 0) return;
+    const used = parts.filter((part) => part.shown);
+    let best = { tile: SMALLEST, columns: Math.max(1, Math.floor((width + GAP) / (SMALLEST + GAP))) };
+    for (let columns = 3; columns <= 16; columns += 1) {
+      const tile = Math.floor((width - GAP * (columns - 1)) / columns);
+      const rows = used.reduce((sum, part) => sum + Math.ceil(part.shown / columns), 0);
+      if (rows * (tile + GAP) + used.length * HEADING <= height && tile > best.tile) best = { tile, columns };
+    }
+    root.style.setProperty("--columns", best.columns);
+    root.style.setProperty("--tile", `${best.tile}px`);
+  }
+  new ResizeObserver(fit).observe(root);
+
+  return {
+    show({ details, tiles, positions: all }) {
+      positions = all;
+      let index = 0;
+      const before = parts.map((part) => part.shown).join();
+      for (const part of parts) {
+        const found = details[part.name];
+        part.shown = found.length;
+        part.part.hidden = found.length === 0;
+        part.title.textContent = part.heading(found.length);
+        part.tiles.forEach((tile, place) => {
+          if (place < found.length) {
+            tile.show(found[place], tiles, index, part.name);
+            index += 1;
+          } else tile.hide();
+        });
+      }
+      if (parts.map((part) => part.shown).join() !== before) fit();
+      root.scrollTop = 0;
+      root.setAttribute("aria-label", `Cluster ${details.id}: ${count(all.length, "radiograph")} shown`);
+    },
+    fit,
+    numShown: () => positions.length,
+  };
+}
