@@ -57,7 +57,7 @@ function makeTabs() {
 
 function showHeader() {
   const sum = coverage();
-  byId("named").textContent = `${number(sum.named)} of ${count(sum.clusters, "cluster")}`;
+  byId("named").textContent = `${number(sum.named)} of ${number(sum.clusters)}`;
   byId("covered").textContent = `${percent(sum.covered / Math.max(1, sum.radiographs))} of radiographs`;
   byId("named-bar").style.width = `${(100 * sum.covered) / Math.max(1, sum.radiographs)}%`;
   byId("round").textContent = `Round ${store.round}`;

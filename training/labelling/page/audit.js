@@ -5,10 +5,12 @@ import { decide, redo, undo } from "./decisions.js";
 import { announce, button, byId, element, isControl, number, percent, takesText } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
 import { createPicture } from "./picture.js";
-import { nameOf, store } from "./store.js";
-import { createTile, sprite } from "./tiles.js";
+import { labelsInUse, nameOf, store } from "./store.js";
+import { createTile, sheetOf, sprite } from "./tiles.js";
+import { openViewer } from "./viewer.js";
 
 const LIMIT = 60;
+const NUM_TYPICAL = 3;
 
 let items = [];
 let tiles = null;
@@ -91,7 +93,9 @@ async function show() {
     element("p", {}, "It lies in ", element("a", { href: `#name/${item.cluster_id}` }, `cluster ${item.cluster_id}`),
       `, called ${nameOf(item.label)}.`, given ? ` You said: ${nameOf(given)}.` : ""),
     element("p", { className: "list-heading" }, `Why it stands out (${percent(item.score)})`),
-    element("ul", { className: "reasons" }, ...item.reasons.map((reason) => element("li", {}, reason))));
+    element("ul", { className: "reasons" }, ...item.reasons.map((reason) => element("li", {}, reason))),
+    looks);
+  showLooks(item);
   box.clear();
   box.suggest([
     { label: item.alternative, sources: ["the alternative: move it out"] },
@@ -107,6 +111,29 @@ async function show() {
     byId("audit-note").textContent = "The server does not answer.";
   }
   return undefined;
+}
+
+// What the two labels look like elsewhere: the most typical radiographs of the cluster, and of the alternative's largest.
+
+const looks = element("div", { className: "looks" });
+const typical = [0, 1].map(() => Array.from({ length: NUM_TYPICAL }, () => createTile((position) => openViewer(position, [position]))));
+const titles = [element("p", {}), element("p", {})];
+looks.append(...titles, ...typical.map((row) => element("div", {}, ...row.map(({ tile }) => tile))));
+
+async function showLooks(item) {
+  const largest = labelsInUse().find((line) => line.label === item.alternative)?.ids
+    .reduce((best, id) => (store.clusters.get(id).size > store.clusters.get(best).size ? id : best));
+  titles[0].textContent = `Typical of cluster ${item.cluster_id}`;
+  titles[1].textContent = largest === undefined ? "" : `Typical of ${nameOf(item.alternative)}`;
+  for (const { hide } of typical.flat()) hide();
+  for (const [row, id] of [item.cluster_id, largest].entries()) {
+    if (id === undefined) continue;
+    sheetOf(id).promise.then((sheet) => {
+      if (items[at] !== item) return;
+      const first = sheet.details.random.length; // the nearest follow the random ones
+      sheet.details.nearest.slice(0, NUM_TYPICAL).forEach((position, index) => typical[row][index].show(position, sheet.tiles, first + index, "typical"));
+    }, () => {});
+  }
 }
 
 function answer(label) {
@@ -155,7 +182,7 @@ async function travel(act, words) {
 
 const item = () => items[at];
 const ACTIONS = [
-  ["It is the cluster's label", "Space", () => item() && answer(item().label)],
+  ["Confirm", "Space", () => item() && answer(item().label)],
   ["Discard", "Del", () => answer("discard")],
   ["Leave out", "-", () => answer("mixed")],
   ["Skip", "→", () => step(1)],

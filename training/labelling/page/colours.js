@@ -46,7 +46,4 @@ export function colourOf(label) {
 
 export const css = ([r, g, b], opacity = 1) => `rgb(${r} ${g} ${b} / ${opacity})`;
 
-/** Ink that can be read on this colour. */
-export const inkOn = ([r, g, b]) => (0.299 * r + 0.587 * g + 0.114 * b > 140 ? "#0b1216" : "#ffffff");
-
 export const labelOfCluster = (id) => store.clusters.get(id)?.label ?? null;

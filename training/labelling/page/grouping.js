@@ -123,6 +123,7 @@ export function createGrouping({ root, onLeave, onSplit, focus }) {
           element("span", { className: "row-name" }, element("strong", {}, `Part ${index + 1}`), element("span", {}, count(part.size, "radiograph"))),
           element("div", { className: "split-tiles" }, ...canvases));
       });
+      body.style.setProperty("--across", wanted <= 2 ? 6 : wanted === 3 ? 8 : 12); // few parts leave room for larger tiles
       body.replaceChildren(...rowsOf);
       announce(`${parts} parts: ${answer.parts.map((part) => part.size).join(", ")} radiographs.`);
       await draw(all, answer.parts.flatMap((part) => part.positions));

@@ -1,7 +1,7 @@
 // The map: every radiograph a point, every cluster a bubble; what lies together is selected and named together.
 
 import { get, getBytes } from "./client.js";
-import { css, colourOf, inkOn, labelOfCluster, onTheme } from "./colours.js";
+import { css, colourOf, labelOfCluster, onTheme } from "./colours.js";
 import { decide, redo, undo } from "./decisions.js";
 import { announce, button, byId, count, element, isControl, number, painted, takesText } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
@@ -96,6 +96,7 @@ function paint() {
   const ink = style.getPropertyValue("--ink");
   const panel = style.getPropertyValue("--panel");
   const accent = style.getPropertyValue("--accent");
+  const words = [];
   for (const bubble of [...bubbles].sort((a, b) => radius(b.id) - radius(a.id))) {
     if (!store.clusters.has(bubble.id)) continue;
     const [x, y] = toScreen(bubble);
@@ -111,20 +112,35 @@ function paint() {
     context.globalAlpha = 1;
     context.lineWidth = picked.has(bubble.id) ? 3 : 1;
     context.strokeStyle = picked.has(bubble.id) ? accent : colour ? panel : soft;
+    context.globalAlpha = colour || picked.has(bubble.id) ? 1 : 0.6;
     context.stroke();
+    context.globalAlpha = 1;
     if (picked.has(bubble.id)) ring(x, y, size + 4, accent, 1.5);
     if (bubble.id === here) ring(x, y, size + 3, ink, 2.5);
-    if (size > 15) {
-      context.fillStyle = colour ? inkOn(colour) : ink;
-      context.font = `${size > 26 ? 12 : 10.5}px system-ui, sans-serif`;
-      context.textAlign = "center";
-      context.textBaseline = "middle";
-      const words = label === null ? String(bubble.id) : nameOf(label);
-      const fits = Math.floor((2 * size) / (size > 26 ? 6.4 : 5.8));
-      context.fillText(words.length > fits ? `${words.slice(0, Math.max(1, fits - 1))}…` : words, x, y);
-    }
+    if (size > 15) words.push({ x, y, size, text: label === null ? String(bubble.id) : nameOf(label) });
   }
+  drawWords(words, ink, panel);
   if (path?.length > 1) drawPath(accent);
+}
+
+/** Names of the large bubbles, above all bubbles; where two would overlap the smaller one stays without. */
+function drawWords(words, ink, panel) {
+  const taken = [];
+  context.textAlign = "center";
+  context.textBaseline = "middle";
+  context.lineJoin = "round";
+  for (const { x, y, size, text } of words) {
+    const height = size > 26 ? 13 : 11;
+    context.font = `600 ${height}px system-ui, sans-serif`;
+    const half = context.measureText(text).width / 2 + 2;
+    if (half > 1.6 * size || taken.some((box) => Math.abs(box.x - x) < box.half + half && Math.abs(box.y - y) < height + 2)) continue;
+    taken.push({ x, y, half });
+    context.lineWidth = 3;
+    context.strokeStyle = panel;
+    context.strokeText(text, x, y);
+    context.fillStyle = ink;
+    context.fillText(text, x, y);
+  }
 }
 
 function ring(x, y, size, colour, width) {
@@ -443,7 +459,7 @@ export function startMap() {
 }
 
 const showCount = () => {
-  byId("map-count").textContent = `${count(bubbles.length, "cluster")}, ${count(points?.ids.length ?? 0, "radiograph")}`;
+  byId("map-count").textContent = count(points?.ids.length ?? 0, "radiograph");
 };
 
 export const map = {

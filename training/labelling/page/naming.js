@@ -116,6 +116,9 @@ function showDetails(details) {
   }
   byId("cluster-facts").replaceChildren(...facts);
   if (grouping.mode !== "split") box.suggest(details.suggestions);
+  const near = details.neighbours.filter((other) => other.label).slice(0, 4);
+  byId("name-near").replaceChildren(...(near.length ? ["Near: ", ...near.flatMap((other, index) => [
+    index ? ", " : "", nameOf(other.label), " (", element("a", { href: `#name/${other.id}`, tabIndex: -1 }, `cluster ${other.id}`), `, ${other.similarity.toFixed(2)})`])] : []));
   const group = details.group.filter((other) => store.clusters.get(other.id)?.label === null || other.id === details.id);
   const groupButton = byId("action-group");
   groupButton.disabled = group.length < 2;
@@ -313,7 +316,7 @@ function handleKey(event) {
 // ---- The view ------------------------------------------------------------------------------------------------------
 
 export function startNaming() {
-  byId("name-box").append(box.root);
+  byId("name-box").append(box.root, element("p", { className: "near", id: "name-near" }));
   byId("actions").replaceChildren(...ACTIONS.map(([name, text, shortcut, act]) => {
     const made = button(text, shortcut, (event) => {
       pressed = event.timeStamp;

@@ -43,10 +43,12 @@ async function show() {
   const id = list[at];
   byId("reading-place").textContent = total ? `${number(done)} of ${number(total)} read` : "";
   box.clear();
-  byId("view-reading").classList.toggle("done", id === undefined);
+  byId("reading-sheet").hidden = id === undefined;
+  byId("reading-empty").hidden = id !== undefined;
   if (id === undefined) {
-    byId("reading-title").textContent = total ? "Everything is read" : "Nothing to read yet";
-    announce(total ? "The second reading is complete." : "The second reading begins when clusters have been named by another reader.");
+    byId("reading-title").textContent = total ? "Everything is read" : "Second reading";
+    byId("reading-empty").textContent = total ? "You have read every cluster that was drawn for you. Thank you."
+      : "There is nothing to read yet. When another reader has named clusters, a part of them is shown here, without their labels.";
     return;
   }
   byId("reading-title").textContent = "Second reading";

@@ -8,8 +8,8 @@ const SECTIONS = [
   { name: "nearest", size: 6, heading: (found) => `${found} nearest to the centre` },
   { name: "farthest", size: 6, heading: (found) => `${found} farthest from the centre` },
 ];
-const GAP = 4;
-const HEADING = 26;
+const GAP = 3;
+const HEADING = 24;
 const SMALLEST = 92;
 
 /** A sheet in `root`. Its tiles are made once and drawn anew for each cluster. */
@@ -21,23 +21,25 @@ export function createSheet(root, onOpen) {
     const tiles = Array.from({ length: section.size }, () => createTile(open));
     const grid = element("div", { className: "tiles" }, ...tiles.map(({ tile }) => tile));
     const part = element("section", { className: `sheet-part ${section.name}` }, title, grid);
-    root.append(part);
     return { ...section, part, title, tiles, shown: 0 };
   });
+  const [random, ...edges] = parts.map(({ part }) => part);
+  root.append(random, element("div", { className: "sheet-edges" }, ...edges)); // nearest and farthest side by side
 
   /** The largest tiles with which the whole sheet fits; below a readable size it scrolls instead. */
   function fit() {
     const width = root.clientWidth - 24;
-    const height = root.clientHeight - 20;
+    const height = root.clientHeight - 16;
     if (width <= 0 || height <= 0) return;
-    const used = parts.filter((part) => part.shown);
+    const [random, nearest, farthest] = parts.map((part) => part.shown);
     let best = { tile: SMALLEST, columns: Math.max(1, Math.floor((width + GAP) / (SMALLEST + GAP))) };
-    for (let columns = 3; columns <= 16; columns += 1) {
+    for (let columns = 4; columns <= 16; columns += 1) {
       const tile = Math.floor((width - GAP * (columns - 1)) / columns);
-      const rows = used.reduce((sum, part) => sum + Math.ceil(part.shown / columns), 0);
-      if (rows * (tile + GAP) + used.length * HEADING <= height && tile > best.tile) best = { tile, columns };
+      const rows = Math.ceil(random / columns) + Math.ceil(Math.max(nearest, farthest) / Math.floor(columns / 2));
+      if (rows * (tile + GAP) + 2 * HEADING <= height && tile > best.tile) best = { tile, columns };
     }
     root.style.setProperty("--columns", best.columns);
+    root.style.setProperty("--half", Math.max(1, Math.floor(best.columns / 2)));
     root.style.setProperty("--tile", `${best.tile}px`);
   }
   new ResizeObserver(fit).observe(root);
