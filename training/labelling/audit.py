@@ -18,11 +18,14 @@ from training.labelling.reading import Reading
 from training.labelling.similarity import Array, Positions, probe_probabilities, solve_ridge
 
 NUM_NEIGHBOURS = 20
-_WEIGHTS = {"neighbours": 1.0, "probe": 1.0, "tag": 0.5, "classifier": 1.5}
-_DISTANCE_WEIGHT = 0.25
+_WEIGHTS = {"neighbours": 0.5, "probe": 1.0, "tag": 1.0, "classifier": 1.5}
+_DISTANCE_WEIGHT = 0.15
 _NUM_FOLDS = 5
 _MEMBERS_PER_CLUSTER = 64
 _WORTH_SAYING = 0.3
+_LARGEST_GROUP = 12
+_STRONG = 0.3
+"""How much more the witnesses are for the alternative than for the label, of 1, in suspects shown together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Suspect:
     score: float
     """In [0, 1]; larger is more suspect; a rank, not a probability."""
     reasons: tuple[str, ...]
+    together: tuple[int, ...]
+    """It and other strong suspects of its cluster with the same alternative: errors come in groups."""
 
 
 def suspects(
@@ -83,17 +88,21 @@ def suspects(
     margin_N = (others_NL.max(1) - own_N) / most
     far_N = _distance_ranks(reading, features_ND)
     score_N = np.clip((margin_N + 1) / 2 * (1 - _DISTANCE_WEIGHT) + _DISTANCE_WEIGHT * far_N, 0, 1)
-    chosen = asked[score_N[asked].argsort()[::-1][:limit]]
-    return [
-        Suspect(
-            int(position),
-            names[label_N[position]],
-            names[alternative_N[position]],
-            float(score_N[position]),
-            tuple(_reasons(shares, int(position), names, int(alternative_N[position]), float(far_N[position]))),
-        )
-        for position in chosen
-    ]
+    ranked = asked[score_N[asked].argsort()[::-1]]
+    groups = _groups(ranked[margin_N[ranked] >= _STRONG].tolist(), reading, alternative_N)
+    found: list[Suspect] = []
+    shown: set[int] = set()
+    for position in ranked.tolist():
+        if len(found) == limit:
+            break
+        if position not in shown:
+            together = groups.get(position, (position,))
+            shown.update(together)
+            reasons = _reasons(shares, position, names, int(alternative_N[position]), float(far_N[position]))
+            score = float(score_N[position])
+            label, alternative = names[label_N[position]], names[alternative_N[position]]
+            found.append(Suspect(position, label, alternative, score, tuple(reasons), together))
+    return found
 
 
 def answers_of_classifier(keys: Sequence[str], rows: Sequence[Mapping[str, str]]) -> dict[int, tuple[str, float]]:
@@ -107,6 +116,17 @@ def answers_of_classifier(keys: Sequence[str], rows: Sequence[Mapping[str, str]]
         for row in rows
         if row["key"] in position_of
     }
+
+
+def _groups(ranked: Sequence[int], reading: Reading, alternative_N: Positions) -> dict[int, tuple[int, ...]]:
+    """Suspects of one cluster with one alternative, by the most suspect of them."""
+    groups: dict[tuple[int, int], list[list[int]]] = {}
+    for position in ranked:
+        of_kind = groups.setdefault((int(reading.cluster_N[position]), int(alternative_N[position])), [[]])
+        if len(of_kind[-1]) == _LARGEST_GROUP:
+            of_kind.append([])
+        of_kind[-1].append(position)
+    return {group[0]: tuple(group) for of_kind in groups.values() for group in of_kind}
 
 
 def _neighbour_shares(reading: Reading, label_N: Positions, neighbours_NK: Positions, num_labels: int) -> Array:

@@ -94,7 +94,7 @@ class Desk:
         self._neighbours_NK: np.ndarray[Any, np.dtype[np.int64]] | None = None
         self._overview.update(self.reading)
         if with_neighbours:
-            threading.Thread(target=self._find_neighbours, daemon=True).start()
+            threading.Thread(target=self.find_neighbours, daemon=True).start()
 
     @property
     def reading(self) -> Reading:
@@ -330,7 +330,8 @@ class Desk:
             self._map["points"] = pca_map(self.pool.features_ND)
         return self._map["points"]
 
-    def _find_neighbours(self) -> None:
+    def find_neighbours(self) -> None:
+        """Look for the nearest neighbours of every radiograph: the audit needs them."""
         started = time.monotonic()
         self._neighbours_NK = nearest_neighbours(self.pool.features_ND, audit.NUM_NEIGHBOURS)
         logger.info("the audit is ready: neighbours found in %.0f s", time.monotonic() - started)

@@ -14,11 +14,11 @@ _RUN_OF_SIMILAR = 12
 """So many similar clusters follow one another before the next large one."""
 _SIMILAR = 0.6
 """Cosine similarity from which the next cluster may be one of the same name."""
-LARGEST_GROUP = 12
-"""Clusters that fit on the screen as rows."""
+LARGEST_GROUP = 16
+"""Clusters that are shown as rows of one screen."""
 _ALIKE = 0.75
 """Cosine similarity of clusters that are shown together before anything is known of them."""
-_SURE = 0.4
+_SURE = 0.5
 """Confidence of a suggestion from which clusters with the same one are shown together."""
 
 
