@@ -12,6 +12,7 @@ let taken = []; // decisions taken back before they were sent, for redo
 let inFlight = false;
 let failures = 0;
 let timer = 0;
+let stored = false; // whether this page has a record in the browser's storage
 export const conflicts = []; // {id, request, detail}: the reader has to say which one stands
 
 export const unsaved = () => items.length;
@@ -32,10 +33,11 @@ function keep(released = false) {
     conflicts: conflicts.map(({ id, request, detail }) => ({ id, request, detail })),
   };
   try {
-    if (record.items.length || record.conflicts.length) localStorage.setItem(ownKey, JSON.stringify(record));
+    stored = record.items.length + record.conflicts.length > 0;
+    if (stored) localStorage.setItem(ownKey, JSON.stringify(record));
     else localStorage.removeItem(ownKey);
   } catch {
-    // storage full or forbidden: the queue lives on in this page
+    stored = false; // full or forbidden: the queue lives on in this page
   }
 }
 
@@ -82,6 +84,11 @@ export function decide(request) {
 
 async function send() {
   if (inFlight || !items.length) return;
+  if (stored && localStorage.getItem(ownKey) === null) { // this page slept so long that another took over its decisions
+    items = [];
+    refresh();
+    return;
+  }
   clearTimeout(timer);
   inFlight = true;
   const item = items[0];

@@ -43,13 +43,14 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** Say to screen readers, and show for a moment where the eye is. */
-export function announce(text) {
+/** Say to screen readers; unless `quiet`, show it for a moment too. */
+export function announce(text, { quiet = false } = {}) {
   const said = byId("announcement");
   said.textContent = "";
   requestAnimationFrame(() => {
     said.textContent = text;
   });
+  if (quiet) return;
   const shown = byId("toast");
   shown.textContent = text;
   shown.classList.remove("shown");

@@ -46,6 +46,12 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
     return made;
   }
 
+  /** View and side that come with a suggestion; they are recorded with it, so they are shown. */
+  function sideOf({ view, laterality }) {
+    const words = [view, laterality].filter(Boolean).join(" ");
+    return words ? element("small", {}, ` ${words}`) : null;
+  }
+
   function showSuggestions() {
     heading.textContent = suggestions.length ? "Suggestions" : empty;
     options = suggestions.map((one) => ({ view: "", laterality: "", ...one, source: "suggestion" }));
@@ -53,7 +59,7 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
       ...suggestions.map((one, index) =>
         item(index,
           digits ? key(String(index + 1)) : null,
-          element("span", { className: "option-name" }, nameOf(one.label)),
+          element("span", { className: "option-name" }, nameOf(one.label), sideOf(one)),
           one.confidence === undefined ? null : element("span", { className: "option-share" }, percent(one.confidence)),
           one.confidence === undefined ? null : bar(one.confidence),
           one.sources?.length ? element("span", { className: "option-why" }, one.sources.join(" · ")) : null)),

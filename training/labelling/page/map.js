@@ -67,7 +67,7 @@ function toScreen({ x, y }) {
 function radius(id) {
   const { radiographs } = coverageOnce;
   const share = (store.clusters.get(id)?.size ?? 1) / radiographs;
-  return Math.max(3.5, span() * 0.42 * Math.sqrt(share)) * look.zoom ** 0.6;
+  return Math.min(0.08 * span(), Math.max(3.5, span() * 0.42 * Math.sqrt(share))) * look.zoom ** 0.6;
 }
 let coverageOnce = { radiographs: 1 };
 
@@ -249,7 +249,7 @@ function showPicked() {
     sources: [`suggested for ${sure.length} of ${count(rows.length, "cluster")}`],
   })));
   for (const id of ["map-clear", "map-open"]) byId(id).disabled = rows.length === 0;
-  if (rows.length) announce(`${count(rows.length, "cluster")} selected.`);
+  if (rows.length) announce(`${count(rows.length, "cluster")} selected.`, { quiet: true });
   draw();
 }
 
@@ -378,7 +378,7 @@ function walk([dx, dy]) {
   if (best.top < MARGIN || best.top > canvas.clientHeight - MARGIN) look.y += canvas.clientHeight / 2 - best.top;
   hover(best.id);
   const row = store.clusters.get(best.id);
-  return announce(`Cluster ${best.id}, ${row.label === null ? "undecided" : nameOf(row.label)}${picked.has(best.id) ? ", selected" : ""}`);
+  return announce(`Cluster ${best.id}, ${row.label === null ? "undecided" : nameOf(row.label)}${picked.has(best.id) ? ", selected" : ""}`, { quiet: true });
 }
 
 const KEYS = {

@@ -11,7 +11,9 @@ import * as trail from "./trail.js";
 import { openViewer } from "./viewer.js";
 
 const NUM_AHEAD = 4;
-const SOURCES = { tags: "from tags", probe: "from the linear probe" };
+const SETTLED_MILLISECONDS = 600; // after this long on the screen, suggestions no longer change under the reader's fingers
+const SOURCES = { tags: "from tags", probe: "linear probe" };
+const ATTRIBUTES = { body_part_examined: "Body part tag", view_position: "View", laterality: "Side", site: "Site" };
 
 let pressed = 0; // when the key was pressed that led to the sheet to come
 let shownAt = 0;
@@ -109,8 +111,7 @@ function showDetails(details) {
     const total = Math.max(whole, tags.reduce((sum, tag) => sum + tag.count, 0));
     const lines = tags.slice(0, 2).map((tag) =>
       element("span", { className: "share" }, element("b", {}, tag.value), bar(tag.count / total), percent(tag.count / total)));
-    if (tags.length > 2) lines.push(element("span", { className: "share more" }, `and ${tags.length - 2} more`));
-    const heading = attribute === "site" ? count(tags.length, "site") : attribute.replaceAll("_", " ");
+    const heading = `${ATTRIBUTES[attribute] ?? attribute.replaceAll("_", " ")}${tags.length > 2 ? ` (${tags.length})` : ""}`;
     facts.push(element("div", { className: "fact wide", title: tags.map((tag) => `${tag.value} ${tag.count}`).join(", ") },
       element("span", { className: "fact-name" }, heading), ...lines));
   }
@@ -353,7 +354,10 @@ export function startNaming() {
     const state = store.number;
     if (row && state !== named && showing === id && !grouping.mode && box.isEmpty()) {
       named = state;
-      refreshDetails(id).then((value) => value && trail.current() === id && box.isEmpty() && !grouping.mode && showDetails(value.details), () => {});
+      refreshDetails(id).then((value) => {
+        const fresh = performance.now() - shownAt < SETTLED_MILLISECONDS;
+        if (value && fresh && trail.current() === id && box.isEmpty() && !grouping.mode) showDetails(value.details);
+      }, () => {});
     }
     if (id === null && visible && store.clusters.size && trail.upcoming(1).length) goOn();
     return undefined;

@@ -4,13 +4,14 @@ import { count, element } from "./dom.js";
 import { createTile } from "./tiles.js";
 
 const SECTIONS = [
-  { name: "random", size: 24, heading: (found) => `${found} at random` },
+  { name: "random", size: 24, heading: (found, all) => (all ? `All ${count(found, "radiograph")}` : `${found} at random`) },
   { name: "nearest", size: 6, heading: (found) => `${found} nearest to the centre` },
   { name: "farthest", size: 6, heading: (found) => `${found} farthest from the centre` },
 ];
 const GAP = 3;
 const HEADING = 24;
 const SMALLEST = 92;
+const FEW = 12; // radiographs of a cluster that is shown once, and whole
 
 /** A sheet in `root`. Its tiles are made once and drawn anew for each cluster. */
 export function createSheet(root, onOpen) {
@@ -51,11 +52,12 @@ export function createSheet(root, onOpen) {
       const before = parts.map((part) => part.shown).join();
       for (const part of parts) {
         const found = details[part.name];
-        part.shown = found.length;
-        part.part.hidden = found.length === 0;
-        part.title.textContent = part.heading(found.length);
+        const repeats = part.name !== "random" && details.random.length <= FEW; // they are all in the sample
+        part.shown = repeats ? 0 : found.length;
+        part.part.hidden = part.shown === 0;
+        part.title.textContent = part.heading(found.length, found.length < part.size);
         part.tiles.forEach((tile, place) => {
-          if (place < found.length) {
+          if (place < part.shown) {
             tile.show(found[place], tiles, index, part.name);
             index += 1;
           } else tile.hide();
@@ -66,6 +68,6 @@ export function createSheet(root, onOpen) {
       root.setAttribute("aria-label", `Cluster ${details.id}: ${count(all.length, "radiograph")} shown`);
     },
     fit,
-    numShown: () => positions.length,
+    numShown: () => new Set(positions).size,
   };
 }
