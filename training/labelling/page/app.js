@@ -3,7 +3,7 @@
 import { audit, startAudit } from "./audit.js";
 import { get } from "./client.js";
 import { conflicts, isOffline, refresh, resolve, startQueue, unsaved } from "./decisions.js";
-import { announce, button, byId, count, element, key, number, percent } from "./dom.js";
+import { announce, button, byId, count, element, key, number, percent, takesText } from "./dom.js";
 import { map, startMap } from "./map.js";
 import { naming, startNaming } from "./naming.js";
 import { progressView, startProgress } from "./progress.js";
@@ -99,7 +99,7 @@ document.addEventListener("keydown", (event) => {
   if (event.altKey && !event.ctrlKey && /^Digit[1-5]$/.test(event.code)) {
     event.preventDefault();
     go(VIEWS[Number(event.code.slice(-1)) - 1].name);
-  } else if (event.key === "?" && !event.ctrlKey) {
+  } else if (event.key === "?" && !event.ctrlKey && !(takesText(event.target) && (event.target.value || event.target.id === "jump-to"))) {
     event.preventDefault();
     showHelp();
   } else {

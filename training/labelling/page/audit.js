@@ -2,7 +2,7 @@
 
 import { get } from "./client.js";
 import { decide, redo, undo } from "./decisions.js";
-import { announce, button, byId, element, isControl, number, percent, takesText } from "./dom.js";
+import { announce, button, byId, element, isControl, number, percent, takesText, travels } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
 import { createPicture } from "./picture.js";
 import { labelsInUse, nameOf, store } from "./store.js";
@@ -103,7 +103,7 @@ async function show() {
   ]);
   byId("audit-note").textContent = "";
   if (visible) box.focus();
-  byId("announcement").textContent = `${nameOf(item.label)}, or ${nameOf(item.alternative)}?`;
+  announce(`${nameOf(item.label)}, or ${nameOf(item.alternative)}?`, { quiet: true });
   try {
     const what = await picture.load(item.position);
     if (what === "tile") byId("audit-note").textContent = "The file itself is out of reach. This is its tile, enlarged.";
@@ -196,9 +196,9 @@ const KEYS = {
 function handleKey(event) {
   const { target } = event;
   if (takesText(target) && target !== box.input) return;
-  if ((event.ctrlKey || event.metaKey) && ["z", "y"].includes(event.key.toLowerCase()) && box.isEmpty()) {
+  const again = travels(event);
+  if (again !== null && box.isEmpty()) {
     event.preventDefault();
-    const again = event.key.toLowerCase() === "y" || event.shiftKey;
     travel(again ? redo : undo, again ? "Done again." : "Taken back.");
     return;
   }

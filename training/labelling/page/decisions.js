@@ -95,7 +95,7 @@ async function send() {
   try {
     const answer = await post("decisions", item.request);
     finish(item);
-    applyAnswer(answer);
+    learn(answer);
     item.settle?.(answer);
     if (failures) await afterSilence();
   } catch (error) {
@@ -109,6 +109,12 @@ async function send() {
   inFlight = false;
   changed();
   if (items.length && !failures) send();
+}
+
+/** What the server says, with what it does not know yet back on top. */
+function learn(answer) {
+  applyAnswer(answer);
+  for (const item of items) item.before = applyEarly(item.request);
 }
 
 function finish(item) {
@@ -126,7 +132,7 @@ function refused(item, error) {
   failures = 0;
   finish(item);
   takeBack(item.before ?? []);
-  applyAnswer(error.body);
+  learn(error.body);
   if (error instanceof Problem && error.code === "conflict") {
     conflicts.push({ id: item.id, request: item.request, detail: error.message });
     keep();

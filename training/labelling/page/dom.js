@@ -43,13 +43,18 @@ export function duration(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
-/** Say to screen readers; unless `quiet`, show it for a moment too. */
+let toSay = [];
+
+/** Say to screen readers, what comes in one frame together; unless `quiet`, show it for a moment too. */
 export function announce(text, { quiet = false } = {}) {
-  const said = byId("announcement");
-  said.textContent = "";
-  requestAnimationFrame(() => {
-    said.textContent = text;
-  });
+  if (!toSay.length) {
+    byId("announcement").textContent = ""; // so that the same words are said again
+    requestAnimationFrame(() => {
+      byId("announcement").textContent = toSay.join(" ");
+      toSay = [];
+    });
+  }
+  toSay.push(text);
   if (quiet) return;
   const shown = byId("toast");
   shown.textContent = text;
@@ -62,6 +67,14 @@ export function announce(text, { quiet = false } = {}) {
 export const takesText = (target) =>
   target instanceof HTMLElement &&
   (target.isContentEditable || target.matches("textarea, select, input:not([type=radio], [type=checkbox], [type=range])"));
+
+/** Whether a key takes back (false) or does again (true); null for any other key. */
+export function travels(event) {
+  if (!(event.ctrlKey || event.metaKey) || event.altKey) return null;
+  const letter = event.key.toLowerCase();
+  if (letter === "y") return true;
+  return letter === "z" ? event.shiftKey : null;
+}
 
 export const isControl = (target) =>
   target instanceof HTMLElement && target.matches("button, a[href], summary, input[type=radio], input[type=checkbox], select");

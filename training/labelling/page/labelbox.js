@@ -101,9 +101,8 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
 
   function choose(index) {
     const option = options[index];
-    if (!option) return;
+    if (!option || onChoose(option) === false) return; // not taken: what was typed stays
     input.value = "";
-    onChoose(option);
   }
 
   function handleEnter() {
@@ -124,7 +123,7 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
       handleEnter();
     } else if (event.key === "Escape" && typed) {
       clear();
-    } else if (digits && !typed && /^[1-5]$/.test(event.key) && Number(event.key) <= options.length) {
+    } else if (digits && !typed && /^[1-5]$/.test(event.key)) {
       choose(Number(event.key) - 1);
     } else {
       return false;

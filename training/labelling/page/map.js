@@ -1,30 +1,24 @@
 // The map: every radiograph a point, every cluster a bubble; what lies together is selected and named together.
 
 import { get, getBytes } from "./client.js";
-import { css, colourOf, labelOfCluster, onTheme } from "./colours.js";
+import { css, colourOf, onTheme } from "./colours.js";
 import { decide, redo, undo } from "./decisions.js";
-import { announce, button, byId, count, element, isControl, number, painted, takesText } from "./dom.js";
+import { announce, button, byId, count, element, isControl, number, painted, takesText, travels } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
+import { createPlot } from "./plot.js";
 import { coverage, labelsInUse, nameOf, onChange, store } from "./store.js";
 import { createTile, sheetOf } from "./tiles.js";
 import { openViewer } from "./viewer.js";
 
-const MARGIN = 40;
 const canvas = byId("map-canvas");
-const context = canvas.getContext("2d");
+const plot = createPlot(canvas);
+const { picked } = plot;
 let visible = false;
 let layout = "pca";
-let bubbles = []; // {id, x, y} in [0, 1]
-let points = null; // {xy: Uint16Array, ids: Int32Array}
 let laidOutFor = "";
-let look = { zoom: 1, x: 0, y: 0 };
-let here = null; // id under the pointer or the keyboard
-let path = null; // of the rectangle or the lasso: [[x, y], ...]
+let points = null;
 let tool = "pan";
-const picked = new Set();
 let pickedAt = 0;
-let cloud = null; // the points, drawn once for a look
-let frame = 0;
 
 const box = createLabelBox({
   label: "Label of the selected clusters",
@@ -42,182 +36,18 @@ async function load() {
     byId("map-count").textContent = wanted === "tsne" ? "Laying out, this may take some seconds …" : "Laying out …";
     const [answer, bytes] = await Promise.all([get(`map?layout=${wanted}`), getBytes("map/points")]);
     if (wanted !== layout) return;
-    bubbles = answer.clusters;
     const total = bytes.byteLength / 8;
-    points = { xy: new Uint16Array(bytes, 0, 2 * total), ids: new Int32Array(bytes.slice(4 * total)) };
+    points = { xy: new Uint16Array(bytes, 0, 2 * total), ids: new Int32Array(bytes, 4 * total) };
+    plot.bubbles = answer.clusters;
+    plot.points = wanted === "pca" ? points : null; // single radiographs are laid out by PCA alone
     laidOutFor = shape;
-    cloud = null;
   }
-  draw();
+  plot.draw();
   await painted();
   performance.measure("map", { start: began, end: performance.now() });
 }
 
-// ---- Drawing -------------------------------------------------------------------------------------------------------
-
-const scale = () => devicePixelRatio || 1;
-const span = () => Math.min(canvas.clientWidth, canvas.clientHeight) - 2 * MARGIN;
-const stretch = () => ({ x: canvas.clientWidth - 2 * MARGIN, y: canvas.clientHeight - 2 * MARGIN });
-
-function toScreen({ x, y }) {
-  const size = stretch();
-  return [MARGIN + look.x + x * size.x * look.zoom, MARGIN + look.y + y * size.y * look.zoom];
-}
-
-function radius(id) {
-  const { radiographs } = coverageOnce;
-  const share = (store.clusters.get(id)?.size ?? 1) / radiographs;
-  return Math.min(0.08 * span(), Math.max(3.5, span() * 0.42 * Math.sqrt(share))) * look.zoom ** 0.6;
-}
-let coverageOnce = { radiographs: 1 };
-
-function draw() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    paint();
-  });
-}
-
-function paint() {
-  if (!visible || !canvas.clientWidth) return;
-  coverageOnce = coverage();
-  const ratio = scale();
-  if (canvas.width !== Math.round(canvas.clientWidth * ratio) || canvas.height !== Math.round(canvas.clientHeight * ratio)) {
-    canvas.width = Math.round(canvas.clientWidth * ratio);
-    canvas.height = Math.round(canvas.clientHeight * ratio);
-    cloud = null;
-  }
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  context.clearRect(0, 0, canvas.width, canvas.height);
-  if (points && layout === "pca") context.putImageData(drawCloud(), 0, 0);
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  const style = getComputedStyle(canvas);
-  const soft = style.getPropertyValue("--soft");
-  const ink = style.getPropertyValue("--ink");
-  const panel = style.getPropertyValue("--panel");
-  const accent = style.getPropertyValue("--accent");
-  const words = [];
-  for (const bubble of [...bubbles].sort((a, b) => radius(b.id) - radius(a.id))) {
-    if (!store.clusters.has(bubble.id)) continue;
-    const [x, y] = toScreen(bubble);
-    const size = radius(bubble.id);
-    if (x < -size || y < -size || x > canvas.clientWidth + size || y > canvas.clientHeight + size) continue;
-    const label = labelOfCluster(bubble.id);
-    const colour = colourOf(label);
-    context.beginPath();
-    context.arc(x, y, size, 0, 2 * Math.PI);
-    context.fillStyle = colour ? css(colour, 0.86) : panel;
-    context.globalAlpha = colour ? 1 : 0.72;
-    context.fill();
-    context.globalAlpha = 1;
-    context.lineWidth = picked.has(bubble.id) ? 3 : 1;
-    context.strokeStyle = picked.has(bubble.id) ? accent : colour ? panel : soft;
-    context.globalAlpha = colour || picked.has(bubble.id) ? 1 : 0.6;
-    context.stroke();
-    context.globalAlpha = 1;
-    if (picked.has(bubble.id)) ring(x, y, size + 4, accent, 1.5);
-    if (bubble.id === here) ring(x, y, size + 3, ink, 2.5);
-    if (size > 15) words.push({ x, y, size, text: label === null ? String(bubble.id) : nameOf(label) });
-  }
-  drawWords(words, ink, panel);
-  if (path?.length > 1) drawPath(accent);
-}
-
-/** Names of the large bubbles, above all bubbles; where two would overlap the smaller one stays without. */
-function drawWords(words, ink, panel) {
-  const taken = [];
-  context.textAlign = "center";
-  context.textBaseline = "middle";
-  context.lineJoin = "round";
-  for (const { x, y, size, text } of words) {
-    const height = size > 26 ? 13 : 11;
-    context.font = `600 ${height}px system-ui, sans-serif`;
-    const half = context.measureText(text).width / 2 + 2;
-    if (half > 1.6 * size || taken.some((box) => Math.abs(box.x - x) < box.half + half && Math.abs(box.y - y) < height + 2)) continue;
-    taken.push({ x, y, half });
-    context.lineWidth = 3;
-    context.strokeStyle = panel;
-    context.strokeText(text, x, y);
-    context.fillStyle = ink;
-    context.fillText(text, x, y);
-  }
-}
-
-function ring(x, y, size, colour, width) {
-  context.beginPath();
-  context.arc(x, y, size, 0, 2 * Math.PI);
-  context.lineWidth = width;
-  context.strokeStyle = colour;
-  context.stroke();
-}
-
-function drawPath(accent) {
-  context.beginPath();
-  for (const [x, y] of outline()) context.lineTo(x, y);
-  context.closePath();
-  context.lineWidth = 1.5;
-  context.strokeStyle = accent;
-  context.stroke();
-  context.globalAlpha = 0.12;
-  context.fillStyle = accent;
-  context.fill();
-  context.globalAlpha = 1;
-}
-
-/** Every radiograph as a dot of two pixels, straight into an image: 42,608 of them take a few milliseconds. */
-function drawCloud() {
-  const key = [canvas.width, canvas.height, look.zoom, look.x, look.y, store.number, store.clusters.size].join();
-  if (cloud?.key === key) return cloud.image;
-  const image = new ImageData(canvas.width, canvas.height);
-  const words = new Uint32Array(image.data.buffer);
-  const ratio = scale();
-  const size = stretch();
-  const dot = Math.max(2, Math.round(1.5 * ratio));
-  const colours = new Map();
-  for (const id of store.clusters.keys()) {
-    const [r, g, b] = colourOf(labelOfCluster(id)) ?? [128, 142, 152];
-    colours.set(id, (labelOfCluster(id) === null ? 0x66000000 : 0x99000000) | (b << 16) | (g << 8) | r);
-  }
-  const { xy, ids } = points;
-  for (let index = 0; index < ids.length; index += 1) {
-    const left = Math.round((MARGIN + look.x + (xy[2 * index] / 65_535) * size.x * look.zoom) * ratio);
-    const top = Math.round((MARGIN + look.y + (xy[2 * index + 1] / 65_535) * size.y * look.zoom) * ratio);
-    if (left < 0 || top < 0 || left + dot > canvas.width || top + dot > canvas.height) continue;
-    const colour = colours.get(ids[index]) ?? 0x55808080;
-    for (let y = 0; y < dot; y += 1) words.fill(colour, (top + y) * canvas.width + left, (top + y) * canvas.width + left + dot);
-  }
-  cloud = { key, image };
-  return image;
-}
-
 // ---- Selecting -----------------------------------------------------------------------------------------------------
-
-function at(x, y) {
-  let found = null;
-  for (const bubble of bubbles) {
-    if (!store.clusters.has(bubble.id)) continue;
-    const [left, top] = toScreen(bubble);
-    const size = Math.max(8, radius(bubble.id));
-    if (Math.hypot(left - x, top - y) <= size && (!found || size < found.size)) found = { id: bubble.id, size };
-  }
-  return found?.id ?? null;
-}
-
-const outline = () => {
-  if (tool === "lasso" || path.lasso) return path;
-  const [[left, top], [right, bottom]] = [path[0], path.at(-1)];
-  return [[left, top], [right, top], [right, bottom], [left, bottom]];
-};
-
-function inside([x, y], corners) {
-  let odd = false;
-  for (let index = 0, last = corners.length - 1; index < corners.length; last = index, index += 1) {
-    const [ax, ay] = corners[index];
-    const [bx, by] = corners[last];
-    if (ay > y !== by > y && x < ((bx - ax) * (y - ay)) / (by - ay) + ax) odd = !odd;
-  }
-  return odd;
-}
 
 function pick(ids, add) {
   if (!add) picked.clear();
@@ -250,7 +80,7 @@ function showPicked() {
   })));
   for (const id of ["map-clear", "map-open"]) byId(id).disabled = rows.length === 0;
   if (rows.length) announce(`${count(rows.length, "cluster")} selected.`, { quiet: true });
-  draw();
+  plot.draw();
 }
 
 function name(label) {
@@ -272,16 +102,16 @@ const tiles = Array.from({ length: 6 }, () => createTile((position) => openViewe
 let waiting = 0;
 
 function hover(id) {
-  if (id === here) return;
-  here = id;
-  draw();
+  if (id === plot.here) return;
+  plot.here = id;
+  plot.draw();
   clearTimeout(waiting);
   const card = byId("map-card");
   if (id === null) {
     card.hidden = true;
     return;
   }
-  const bubble = bubbles.find((other) => other.id === id);
+  const bubble = plot.bubbles.find((other) => other.id === id);
   const row = store.clusters.get(id);
   const words = element("p", {}, element("strong", {}, `Cluster ${id}`),
     ` ${row.label === null ? "undecided" : nameOf(row.label)}, ${count(row.size, "radiograph")}`);
@@ -289,15 +119,15 @@ function hover(id) {
   tiles.forEach((tile) => tile.hide());
   card.replaceChildren(words, grid);
   card.hidden = false;
-  const [x, y] = toScreen(bubble);
+  const [x, y] = plot.toScreen(bubble);
   const right = x > canvas.clientWidth / 2;
-  const beside = radius(id) + 14;
+  const beside = plot.radius(id) + 14;
   card.style.left = `${Math.max(8, right ? x - beside - card.offsetWidth : x + beside)}px`;
   card.style.top = `${Math.min(Math.max(8, y - 90), Math.max(8, canvas.clientHeight - 190))}px`;
   waiting = setTimeout(async () => {
     try {
       const sheet = await sheetOf(id).promise;
-      if (here !== id) return;
+      if (plot.here !== id) return;
       sheet.details.random.slice(0, 6).forEach((position, index) => tiles[index].show(position, sheet.tiles, index, "random"));
     } catch {
       // the words are there
@@ -307,92 +137,97 @@ function hover(id) {
 
 // ---- Pointer and keys ----------------------------------------------------------------------------------------------
 
-let from = null;
+let from = null; // {x, y, moved, look, path, lasso} while a button is down
+
+function outlineOf({ path, lasso }) {
+  if (lasso) return path;
+  const [[left, top], [right, bottom]] = [path[0], path.at(-1)];
+  return [[left, top], [right, top], [right, bottom], [left, bottom]];
+}
+
 canvas.addEventListener("pointerdown", (event) => {
   canvas.setPointerCapture(event.pointerId);
-  from = { x: event.offsetX, y: event.offsetY, moved: false, look: { ...look } };
-  const draws = tool !== "pan" || event.shiftKey;
-  path = draws ? Object.assign([[event.offsetX, event.offsetY]], { lasso: tool !== "rectangle" }) : null;
+  const start = [event.offsetX, event.offsetY];
+  from = {
+    x: start[0], y: start[1], moved: false, look: plot.look(),
+    path: tool !== "pan" || event.shiftKey ? [start] : null, lasso: tool !== "rectangle",
+  };
 });
 canvas.addEventListener("pointermove", (event) => {
-  if (!from) return hover(at(event.offsetX, event.offsetY));
+  if (!from) return hover(plot.at(event.offsetX, event.offsetY));
   const x = event.offsetX - from.x;
   const y = event.offsetY - from.y;
   from.moved ||= Math.hypot(x, y) > 4;
   if (!from.moved) return undefined;
-  if (path) path.push([event.offsetX, event.offsetY]);
-  else look = { zoom: look.zoom, x: from.look.x + x, y: from.look.y + y };
   hover(null);
-  return draw();
+  if (!from.path) return plot.moveTo(from.look.x + x, from.look.y + y);
+  from.path.push([event.offsetX, event.offsetY]);
+  plot.outline = outlineOf(from);
+  return plot.draw();
 });
 canvas.addEventListener("pointerup", (event) => {
   if (!from) return;
-  const { moved } = from;
-  from = null;
-  if (!moved) {
-    const id = at(event.offsetX, event.offsetY);
-    if (id === null && !event.shiftKey) pick([], false);
-    else if (id !== null && event.shiftKey) toggle(id);
-    else if (id !== null) picked.size === 1 && picked.has(id) ? pick([], false) : pick([id], false);
-  } else if (path) {
-    const corners = outline();
-    pick(bubbles.filter((one) => store.clusters.has(one.id) && inside(toScreen(one), corners)).map((one) => one.id), event.shiftKey);
-  }
-  path = null;
-  draw();
+  const { moved, path } = from;
+  from = plot.outline = null;
+  if (!moved) click(plot.at(event.offsetX, event.offsetY), event.shiftKey);
+  else if (path) pick(plot.within(outlineOf({ path, lasso: tool !== "rectangle" })), event.shiftKey);
+  plot.draw();
 });
+
+function click(id, add) {
+  if (id !== null && add) toggle(id);
+  else if (id !== null) pick(picked.size === 1 && picked.has(id) ? [] : [id], false);
+  else if (!add) pick([], false);
+}
+
 canvas.addEventListener("pointerleave", () => {
   if (!from) waiting = setTimeout(() => !byId("map-card").matches(":hover") && hover(null), 250);
 });
 canvas.addEventListener("wheel", (event) => {
   event.preventDefault();
-  zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.offsetX, event.offsetY);
-}, { passive: false });
-
-function zoomBy(factor, x = canvas.clientWidth / 2, y = canvas.clientHeight / 2) {
-  const zoom = Math.min(40, Math.max(1, look.zoom * factor));
-  const by = zoom / look.zoom;
-  look = { zoom, x: (x - MARGIN) * (1 - by) + look.x * by, y: (y - MARGIN) * (1 - by) + look.y * by };
-  if (zoom === 1) look = { zoom: 1, x: 0, y: 0 };
   hover(null);
-  draw();
-}
+  plot.zoomBy(event.deltaY < 0 ? 1.2 : 1 / 1.2, event.offsetX, event.offsetY);
+}, { passive: false });
 
 const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] };
 
+function zoomBy(factor) {
+  hover(null);
+  plot.zoomBy(factor);
+}
+
 /** To the nearest bubble in this direction: the way there counts, the way aside counts double. */
 function walk([dx, dy]) {
-  const start = bubbles.find((one) => one.id === here);
-  const [x, y] = start ? toScreen(start) : [canvas.clientWidth / 2, canvas.clientHeight / 2];
+  const start = plot.bubbles.find((one) => one.id === plot.here);
+  const [x, y] = start ? plot.toScreen(start) : [canvas.clientWidth / 2, canvas.clientHeight / 2];
   let best = null;
-  for (const bubble of bubbles) {
-    if (bubble.id === here || !store.clusters.has(bubble.id)) continue;
-    const [left, top] = toScreen(bubble);
+  for (const bubble of plot.bubbles) {
+    if (bubble.id === plot.here || !store.clusters.has(bubble.id)) continue;
+    const [left, top] = plot.toScreen(bubble);
     const along = (left - x) * dx + (top - y) * dy;
     const aside = Math.abs((left - x) * dy) + Math.abs((top - y) * dx);
     if (along <= 0.5 || aside > 3 * along) continue;
-    if (!best || along + 2 * aside < best.far) best = { id: bubble.id, far: along + 2 * aside, left, top };
+    if (!best || along + 2 * aside < best.far) best = { id: bubble.id, far: along + 2 * aside, place: [left, top] };
   }
   if (!best) return announce("No cluster lies there.");
-  if (best.left < MARGIN || best.left > canvas.clientWidth - MARGIN) look.x += canvas.clientWidth / 2 - best.left;
-  if (best.top < MARGIN || best.top > canvas.clientHeight - MARGIN) look.y += canvas.clientHeight / 2 - best.top;
+  plot.centre(best.place);
   hover(best.id);
   const row = store.clusters.get(best.id);
   return announce(`Cluster ${best.id}, ${row.label === null ? "undecided" : nameOf(row.label)}${picked.has(best.id) ? ", selected" : ""}`, { quiet: true });
 }
 
 const KEYS = {
-  "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), 0: () => zoomBy(0.001),
-  Escape: () => pick([], false), " ": () => here !== null && toggle(here),
+  "+": () => zoomBy(1.4), "=": () => zoomBy(1.4), "-": () => zoomBy(1 / 1.4), 0: () => plot.reset(),
+  Escape: () => pick([], false), " ": () => plot.here !== null && toggle(plot.here),
   Delete: () => name("discard"),
 };
 
 function handleKey(event) {
   const { target } = event;
   if (takesText(target) && target !== box.input) return;
-  if ((event.ctrlKey || event.metaKey) && ["z", "y"].includes(event.key.toLowerCase()) && box.isEmpty()) {
+  const again = travels(event);
+  if (again !== null && box.isEmpty()) {
     event.preventDefault();
-    const again = event.key.toLowerCase() === "y" || event.shiftKey;
     (again ? redo : undo)().then((clusters) => clusters && announce(again ? "Done again." : "Taken back."));
     return;
   }
@@ -428,7 +263,7 @@ export function startMap() {
   byId("map-box").append(box.root);
   byId("map-zoom").replaceChildren(
     button("Larger", "+", () => zoomBy(1.4), "button quiet small"), button("Smaller", "-", () => zoomBy(1 / 1.4), "button quiet small"),
-    button("Whole", "0", () => zoomBy(0.001), "button quiet small"));
+    button("Whole", "0", plot.reset, "button quiet small"));
   const deselect = button("Deselect", "Esc", () => pick([], false));
   const open = button("Look closer", "", () => { location.hash = `#name/${[...picked][0]}`; });
   deselect.id = "map-clear";
@@ -436,22 +271,20 @@ export function startMap() {
   byId("map-actions").replaceChildren(deselect, open);
   byId("layout").addEventListener("change", (event) => {
     layout = event.target.value;
-    look = { zoom: 1, x: 0, y: 0 };
     hover(null);
+    plot.reset();
     load().then(showCount, () => announce("The server does not answer."));
   });
   byId("tool").addEventListener("change", (event) => {
     tool = event.target.value;
   });
-  new ResizeObserver(draw).observe(canvas);
+  new ResizeObserver(plot.draw).observe(canvas);
   onTheme(() => {
-    cloud = null;
     if (visible) showLegend();
-    draw();
+    plot.draw();
   });
   onChange(() => {
     if (!visible) return;
-    cloud = null;
     for (const id of picked) if (!store.clusters.has(id)) picked.delete(id);
     load().then(showCount, () => {});
     showLegend();

@@ -1,7 +1,8 @@
 // The view on which clusters are named: sheet, suggestions, one key for a decision, and on to the next.
 
 import { decide, redo, undo } from "./decisions.js";
-import { announce, bar, button, byId, count, element, isControl, key, number, painted, percent, takesText } from "./dom.js";
+import { announce, button, byId, count, element, isControl, painted, takesText, travels } from "./dom.js";
+import { announceCluster, chosen, clearChips, cycleChip, showChips, showFacts, showHead } from "./facts.js";
 import { createGrouping } from "./grouping.js";
 import { createLabelBox } from "./labelbox.js";
 import { createSheet } from "./sheet.js";
@@ -12,14 +13,11 @@ import { openViewer } from "./viewer.js";
 
 const NUM_AHEAD = 4;
 const SETTLED_MILLISECONDS = 600; // after this long on the screen, suggestions no longer change under the reader's fingers
-const SOURCES = { tags: "from tags", probe: "linear probe" };
-const ATTRIBUTES = { body_part_examined: "Body part tag", view_position: "View", laterality: "Side", site: "Site" };
 
 let pressed = 0; // when the key was pressed that led to the sheet to come
 let shownAt = 0;
 let visible = false;
 let showing = null; // id whose sheet is on the screen
-let chosen = { view: "", laterality: "" };
 
 const sheet = createSheet(byId("sheet"), (position, all) => openViewer(position, all, { closed: repaint }));
 const box = createLabelBox({
@@ -34,7 +32,7 @@ const grouping = createGrouping({ root: byId("rows"), onLeave: leaveGrouping, on
 
 async function show(id) {
   grouping.leave();
-  chosen = { view: "", laterality: "" };
+  clearChips();
   if (id === null) return showNothing();
   byId("view-name").classList.remove("done");
   const row = store.clusters.get(id);
@@ -73,53 +71,15 @@ function place(id, value) {
   painted().then(() => {
     if (began) performance.measure("next cluster", { start: began, end: performance.now() });
   });
-  announceCluster(id, value.details);
+  announceCluster(value.details);
 }
 
-function announceCluster(id, details) {
-  const row = store.clusters.get(id);
-  if (!row) return;
-  const [best] = details.suggestions;
-  const suggestion = best ? ` Suggestion: ${nameOf(best.label)}, ${percent(best.confidence)}.` : "";
-  byId("announcement").textContent = `Cluster ${id}, ${count(row.size, "radiograph")}.${suggestion}`;
-}
-
-function showHead(row) {
-  byId("cluster-title").textContent = `Cluster ${row.id}`;
-  const label = byId("cluster-label");
-  label.replaceChildren();
-  label.hidden = row.label === null;
-  if (row.label !== null) {
-    label.append(element("strong", {}, nameOf(row.label)), ` ${[row.view, row.laterality].filter(Boolean).join(" ")} by ${row.reader}`);
-  }
-  byId("cluster-place").textContent = `${number(trail.numLeft())} left`;
-}
-
-const fact = (name, value, ...more) =>
-  element("div", { className: "fact" }, element("span", { className: "fact-name" }, name), element("span", { className: "fact-value" }, value), ...more);
-
+/** What is known of the cluster besides its pictures. */
 function showDetails(details) {
   const row = store.clusters.get(details.id);
   if (!row) return;
-  const facts = [fact("Radiographs", number(row.size))];
-  facts.push(row.purity ? fact(`Purity, ${SOURCES[row.purity.source] ?? row.purity.source}`, percent(row.purity.value), bar(row.purity.value))
-    : fact("Purity", "not known"));
-  facts.push(fact("Tightness", row.tightness.toFixed(2), bar(row.tightness)));
-  for (const attribute of new Set(details.tags.map((tag) => tag.attribute))) {
-    const tags = details.tags.filter((tag) => tag.attribute === attribute);
-    const whole = attribute === "site" ? row.size : details.num_tagged || row.size;
-    const total = Math.max(whole, tags.reduce((sum, tag) => sum + tag.count, 0));
-    const lines = tags.slice(0, 2).map((tag) =>
-      element("span", { className: "share" }, element("b", {}, tag.value), bar(tag.count / total), percent(tag.count / total)));
-    const heading = `${ATTRIBUTES[attribute] ?? attribute.replaceAll("_", " ")}${tags.length > 2 ? ` (${tags.length})` : ""}`;
-    facts.push(element("div", { className: "fact wide", title: tags.map((tag) => `${tag.value} ${tag.count}`).join(", ") },
-      element("span", { className: "fact-name" }, heading), ...lines));
-  }
-  byId("cluster-facts").replaceChildren(...facts);
+  showFacts(row, details);
   if (grouping.mode !== "split") box.suggest(details.suggestions);
-  const near = details.neighbours.filter((other) => other.label).slice(0, 4);
-  byId("name-near").replaceChildren(...(near.length ? ["Near: ", ...near.flatMap((other, index) => [
-    index ? ", " : "", nameOf(other.label), " (", element("a", { href: `#name/${other.id}`, tabIndex: -1 }, `cluster ${other.id}`), `, ${other.similarity.toFixed(2)})`])] : []));
   const group = details.group.filter((other) => store.clusters.get(other.id)?.label === null || other.id === details.id);
   const groupButton = byId("action-group");
   groupButton.disabled = group.length < 2;
@@ -149,45 +109,22 @@ function repaint() {
   if (value) sheet.show(value);
 }
 
-// ---- View and laterality -------------------------------------------------------------------------------------------
-
-function showChips() {
-  const chips = (name, values, words, shortcut) => [
-    element("span", { className: "chips-name" }, words, key(shortcut)),
-    ...values.map((value) =>
-      element("button", {
-        type: "button", className: "chip", aria: { pressed: String(chosen[name] === value) },
-        onclick: () => setChip(name, chosen[name] === value ? "" : value),
-      }, value)),
-  ];
-  byId("chips").replaceChildren(
-    element("div", {}, ...chips("view", store.run.views, "View", "[")),
-    element("div", {}, ...chips("laterality", store.run.lateralities, "Side", "]")));
-}
-
-function setChip(name, value) {
-  chosen[name] = value;
-  const focused = [...byId("chips").querySelectorAll("button")].indexOf(document.activeElement);
-  showChips();
-  if (focused >= 0) byId("chips").querySelectorAll("button")[focused].focus();
-  announce(`${name === "view" ? "View" : "Side"}: ${value || "none"}`);
-}
-
-function cycle(name, values) {
-  const all = ["", ...values];
-  setChip(name, all[(all.indexOf(chosen[name]) + 1) % all.length]);
-}
-
 // ---- Deciding ------------------------------------------------------------------------------------------------------
 
 const seconds = () => (shownAt ? Math.min(86_400, (performance.now() - shownAt) / 1000) : null);
 
 function nameCluster(label, source, { view = "", laterality = "" } = {}) {
   const id = trail.current();
-  if (id === null || showing !== id) return;
+  if (id === null || showing !== id) {
+    announce("The sheet is not here yet.");
+    return false; // what was not seen is not named
+  }
   const inGroup = grouping.mode === "group";
   const clusters = inGroup ? grouping.left() : [id];
-  if (!clusters.length) return announce("No cluster is left in the group.");
+  if (!clusters.length) {
+    announce("No cluster is left in the group.");
+    return false;
+  }
   decide({
     action: "name", clusters, label, note: "",
     view: chosen.view || (source === "suggestion" ? view : "") || "",
@@ -195,12 +132,14 @@ function nameCluster(label, source, { view = "", laterality = "" } = {}) {
     source: inGroup ? "group" : source, seconds: seconds(), shown: inGroup ? grouping.numShown() : sheet.numShown(),
   });
   announce(`${clusters.length > 1 ? count(clusters.length, "cluster") : `Cluster ${clusters[0]}`}: ${nameOf(label)}`);
-  return goOn();
+  goOn();
+  return true;
 }
 
 function same() {
   if (!store.last?.label) return announce("There is no last label yet.");
-  chosen = { view: chosen.view || store.last.view || "", laterality: chosen.laterality || store.last.laterality || "" };
+  chosen.view ||= store.last.view ?? "";
+  chosen.laterality ||= store.last.laterality ?? "";
   return nameCluster(store.last.label, "same");
 }
 
@@ -285,21 +224,20 @@ const ACTIONS = [
 ];
 const KEYS = {
   " ": skip, "=": same, Delete: ACTIONS[2][3], "-": ACTIONS[3][3], "/": ACTIONS[4][3], "+": ACTIONS[5][3],
-  ArrowRight: goOn, ArrowLeft: goBack, "[": () => cycle("view", store.run.views), "]": () => cycle("laterality", store.run.lateralities),
+  ArrowRight: goOn, ArrowLeft: goBack, "[": () => cycleChip("view"), "]": () => cycleChip("laterality"),
 };
 
 function handleKey(event) {
   const { target } = event;
   if (takesText(target) && target !== box.input) return;
-  const control = event.ctrlKey || event.metaKey;
-  if (control && ["z", "y"].includes(event.key.toLowerCase())) {
+  const again = travels(event);
+  if (again !== null) {
     if (!box.isEmpty()) return; // the text is taken back
     event.preventDefault();
-    const again = event.key.toLowerCase() === "y" || event.shiftKey;
     travel(again ? redo : undo, again ? "Done again." : "Taken back.");
     return;
   }
-  if (control || event.altKey) return;
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (isControl(target) && [" ", "Enter", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"].includes(event.key)) return;
   pressed = event.timeStamp;
   if (grouping.mode && box.isEmpty() && grouping.handleKey(event)) return;

@@ -1,7 +1,7 @@
 // Progress: what is named, what it cost, what was decided and by whom, and how to go on.
 
-import { decide, undo } from "./decisions.js";
-import { announce, bar, button, byId, count, duration, element, number, percent } from "./dom.js";
+import { decide, redo, undo } from "./decisions.js";
+import { announce, bar, button, byId, count, duration, element, number, percent, travels } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
 import { ask } from "./questions.js";
 import { coverage, labelsInUse, nameOf, onChange, store, undecided } from "./store.js";
@@ -149,10 +149,10 @@ export function startProgress() {
 
 export const progressView = {
   handleKey(event) {
-    if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z" && !event.shiftKey) {
-      event.preventDefault();
-      undo().then((clusters) => clusters && announce("Taken back."));
-    }
+    const again = travels(event);
+    if (again === null) return;
+    event.preventDefault();
+    (again ? redo : undo)().then((clusters) => clusters && announce(again ? "Done again." : "Taken back."));
   },
   enter() {
     visible = true;

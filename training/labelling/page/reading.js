@@ -1,8 +1,8 @@
 // The second reading: another reader names a part of the clusters without knowing their labels.
 
 import { get } from "./client.js";
-import { decide } from "./decisions.js";
-import { announce, button, byId, element, isControl, number, percent, takesText } from "./dom.js";
+import { decide, redo, undo } from "./decisions.js";
+import { announce, button, byId, element, isControl, number, percent, takesText, travels } from "./dom.js";
 import { createLabelBox } from "./labelbox.js";
 import { createSheet } from "./sheet.js";
 import { nameOf, store } from "./store.js";
@@ -107,6 +107,16 @@ const KEYS = { Delete: ACTIONS[0][2], "-": ACTIONS[1][2], " ": ACTIONS[2][2], Ar
 function handleKey(event) {
   const { target } = event;
   if (takesText(target) && target !== box.input) return;
+  const again = travels(event);
+  if (again !== null && box.isEmpty()) {
+    event.preventDefault();
+    (again ? redo : undo)().then((clusters) => {
+      if (!clusters) return;
+      announce(again ? "Done again." : "Taken back.");
+      load();
+    });
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   if (isControl(target) && [" ", "Enter"].includes(event.key)) return;
   if (box.handleKey(event)) return;

@@ -46,8 +46,8 @@ export function createSheet(root, onOpen) {
   new ResizeObserver(fit).observe(root);
 
   return {
-    show({ details, tiles, positions: all }) {
-      positions = all;
+    show({ details, tiles }) {
+      const seen = new Set();
       let index = 0;
       const before = parts.map((part) => part.shown).join();
       for (const part of parts) {
@@ -59,15 +59,17 @@ export function createSheet(root, onOpen) {
         part.tiles.forEach((tile, place) => {
           if (place < part.shown) {
             tile.show(found[place], tiles, index, part.name);
+            seen.add(found[place]);
             index += 1;
           } else tile.hide();
         });
       }
+      positions = [...seen];
       if (parts.map((part) => part.shown).join() !== before) fit();
       root.scrollTop = 0;
-      root.setAttribute("aria-label", `Cluster ${details.id}: ${count(all.length, "radiograph")} shown`);
+      root.setAttribute("aria-label", `Cluster ${details.id}: ${count(positions.length, "radiograph")} shown`);
     },
     fit,
-    numShown: () => new Set(positions).size,
+    numShown: () => positions.length,
   };
 }

@@ -75,7 +75,7 @@ export function forget(id) {
 export function createTile(onOpen) {
   const canvas = element("canvas", { width: 224, height: 224, aria: { hidden: "true" } });
   const note = element("span", { className: "tile-note" });
-  const tile = element("button", { type: "button", className: "tile" }, canvas, note);
+  const tile = element("button", { type: "button", className: "tile", hidden: true }, canvas, note);
   tile.addEventListener("click", () => onOpen(Number(tile.dataset.position), tile));
   return {
     tile,

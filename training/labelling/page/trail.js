@@ -21,15 +21,13 @@ export function upcoming(most) {
 
 /** To this cluster, whatever the order. */
 export function goTo(id) {
-  if (id === current()) return;
-  trail.splice(place + 1, 0, id);
-  place += 1;
+  if (id !== current()) goThrough([id]);
 }
 
 /** To these clusters next, before the order goes on. */
 export function goThrough(ids) {
-  trail.splice(place + 1, 0, ...ids);
-  place += 1;
+  place = Math.min(place + 1, trail.length);
+  trail.splice(place, 0, ...ids);
 }
 
 /** On to the next; the present one is passed if it is not decided. Null when there is none. */
@@ -47,7 +45,10 @@ export function next() {
     [found] = upcoming(1);
     if (found === undefined && here !== null && open(here) && store.clusters.get(here).label === null) return here;
   }
-  if (found === undefined) return null;
+  if (found === undefined) {
+    place = trail.length; // after the end, so that back leads to the last
+    return null;
+  }
   trail.push(found);
   place = trail.length - 1;
   return found;
