@@ -34,7 +34,7 @@ FLAGS = (
     "--disable-sync",
 )
 ATTRIBUTES = ("body_part_examined", "view_position", "site")
-NUM_CLUSTERS = 10
+NUM_CLUSTERS = 16
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, text of normal size
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH (apt-get install chromium)")
@@ -154,7 +154,7 @@ def reading(browser: Any, server: Server, reader: str, **options: Any) -> Iterat
     ready(page)
     yield page
     context.close()
-    expected = ("responded with a status of", "net::ERR_CONNECTION_REFUSED", "net::ERR_EMPTY_RESPONSE", "net::ERR_CONN")
+    expected = ("responded with a status of", "net::ERR_")
     assert [text for text in complaints if not any(part in text for part in expected)] == []
     assert [url for url in addresses if not url.startswith((server.url, "data:", f"blob:{server.url}"))] == []
 
@@ -178,7 +178,9 @@ def press(page: Page, key: str) -> int:
     """A key that leads to another cluster; returns the one it was pressed on."""
     before = current(page)
     page.keyboard.press(key)
-    page.wait_for_function("(id) => document.getElementById('cluster-title').textContent !== `Cluster ${id}`", arg=before)
+    page.wait_for_function(
+        "(id) => document.getElementById('cluster-title').textContent !== `Cluster ${id}`", arg=before
+    )
     sheet_is_shown(page)
     return before
 
@@ -224,7 +226,9 @@ def test_suggestion_is_taken_by_its_key_alone(page: Page, server: Server) -> Non
     named = press(page, "1")
     saved(page)
     row = next(row for row in server.state()["clusters"] if row["id"] == named)
-    name = next(one["name"] for one in httpx.get(f"{server.url}/api/run").json()["labels"] if one["label"] == row["label"])
+    name = next(
+        one["name"] for one in httpx.get(f"{server.url}/api/run").json()["labels"] if one["label"] == row["label"]
+    )
     assert suggested.startswith(name)
     (entry,) = server.state()["history"]
     assert entry["clusters"] == [named]
@@ -280,7 +284,14 @@ def test_letters_of_a_label_are_never_taken_for_commands(page: Page, server: Ser
     page.keyboard.press("-")
     page.keyboard.press("Delete")
     page.keyboard.press("?")
+    assert page.locator("#jump-to").input_value() == "-?"
+    assert not page.locator("#help").is_visible()
+    page.keyboard.press("Tab")  # out of the box, into the tiles
+    page.keyboard.press("?")
+    page.locator("#help").wait_for()
+    page.keyboard.press("Delete")
     page.keyboard.press("Escape")
+    page.locator("#help").wait_for(state="hidden")
     assert set(server.labels().values()) == {None}
 
 
@@ -320,14 +331,16 @@ def test_split_is_seen_before_it_is_made(page: Page, server: Server) -> None:
 
 
 def test_group_is_named_at_once_without_the_row_taken_out(page: Page, server: Server) -> None:
-    alike = [row for row in server.state()["clusters"] if row["group_size"] > 2]
-    if not alike:  # the small run has no such group by itself: parts of one cluster look the same
-        opened = server.decide("ZZ", action="split", clusters=[largest(server)], parts=4)["opened"]
-        alike = [row for row in server.state()["clusters"] if row["group_size"] > 2 and row["id"] in opened]
-        page.reload()
-        ready(page)
-    assert alike, "no clusters look the same"
-    go_to(page, alike[0]["id"])
+    pure = max(
+        (row for row in server.state()["clusters"] if row["size"] >= 4 and row["suggestion"]),
+        key=lambda row: row["suggestion"]["confidence"],
+    )
+    server.decide("ZZ", action="split", clusters=[pure["id"]], parts=4)  # parts of a pure cluster look the same
+    alike = max(server.state()["clusters"], key=lambda row: row["group_size"])
+    assert alike["group_size"] > 2
+    page.reload()
+    ready(page)
+    go_to(page, alike["id"])
     page.keyboard.press("+")
     rows = page.locator(".group-row")
     rows.nth(2).wait_for()
@@ -357,14 +370,14 @@ def test_one_radiograph_is_moved_out_in_the_viewer(page: Page, server: Server) -
     assert answer["correction"] == "ankle"
     page.keyboard.press("Escape")
     page.locator("#viewer").wait_for(state="hidden")
-    assert "moved to Ankle" in tile.get_attribute("aria-label")
+    page.get_by_role("button", name=f"Radiograph {position}, random, moved to Ankle").wait_for()
 
 
 def test_dragging_widens_the_window_and_reset_brings_it_back(page: Page) -> None:
     page.locator("#sheet .tile:visible").first.click()
     shown = page.locator("#viewer-window")
     shown.get_by_text("Window").wait_for()
-    page.wait_for_function("() => document.getElementById('viewer-picture').width > 224")
+    page.locator("#viewer-picture:not(.waiting)").wait_for()
     before, pixels = shown.inner_text(), grey_sum(page)
     box = page.locator("#viewer-stage").bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 100)
@@ -382,7 +395,9 @@ def test_dragging_widens_the_window_and_reset_brings_it_back(page: Page) -> None
 
 GREY_SUM = """(() => {
     const canvas = document.getElementById("viewer-picture");
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
     return data.reduce((sum, value) => sum + value, 0);
 })()"""
 
@@ -408,7 +423,9 @@ def test_audit_confirms_moves_and_takes_back(page: Page, server: Server) -> None
     page.keyboard.press("Space")
     page.get_by_text("1 confirmed").wait_for()
     saved(page)
-    corrections = [httpx.get(f"{server.url}/api/radiographs/{item['position']}").json()["correction"] for item in (first, second)]
+    corrections = [
+        httpx.get(f"{server.url}/api/radiographs/{item['position']}").json()["correction"] for item in (first, second)
+    ]
     assert corrections == [first["alternative"], second["label"]]
     page.keyboard.press("Control+z")
     page.get_by_text("0 confirmed").wait_for()
@@ -421,10 +438,10 @@ def test_map_names_what_is_selected_with_the_keyboard(page: Page, server: Server
     page.wait_for_function("() => performance.getEntriesByName('map').length > 0")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
-    page.get_by_text("1 cluster selected").wait_for()
+    page.locator("#map-picked").get_by_text("1 cluster selected").wait_for()
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
-    page.get_by_text("2 clusters selected").wait_for()
+    page.locator("#map-picked").get_by_text("2 clusters selected").wait_for()
     page.keyboard.type("should")
     page.keyboard.press("Enter")
     page.locator("#legend").get_by_text("Shoulder").wait_for()
@@ -441,7 +458,7 @@ def test_rectangle_on_the_map_selects_every_cluster_in_it(page: Page, server: Se
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] - 3, box["y"] + box["height"] - 3, steps=4)
     page.mouse.up()
-    page.get_by_text(f"{len(server.labels())} clusters selected").wait_for()
+    page.locator("#map-picked").get_by_text(f"{len(server.labels())} clusters selected").wait_for()
 
 
 def test_second_reading_hides_the_label_and_gives_kappa(browser: Any, server: Server) -> None:
@@ -479,7 +496,11 @@ def test_reload_in_the_middle_loses_nothing(page: Page, server: Server) -> None:
     ready(page)
     saved(page)
     until(lambda: server.labels()[waiting] == "elbow")
-    assert not [name for name, _ in json.loads(page.evaluate("JSON.stringify(Object.entries(localStorage))")) if "unsaved" in name]
+    assert not [
+        name
+        for name, _ in json.loads(page.evaluate("JSON.stringify(Object.entries(localStorage))"))
+        if "unsaved" in name
+    ]
 
 
 def test_server_that_goes_and_comes_back_gets_every_decision_in_order(page: Page, server: Server) -> None:
@@ -495,9 +516,7 @@ def test_server_that_goes_and_comes_back_gets_every_decision_in_order(page: Page
     saved(page)
     labels = server.labels()
     assert (labels[first], labels[second], labels[taken_back]) == ("discard", "mixed", None)
-    assert [entry["text"] for entry in server.state()["history"]][::-1] == [
-        entry["text"] for entry in sorted(server.state()["history"], key=lambda entry: entry["number"])
-    ]
+    assert [entry["clusters"] for entry in server.state()["history"]] == [[second], [first]]  # newest first
 
 
 @pytest.mark.parametrize(("answer", "label"), [("Keep theirs", "knee"), ("Replace with mine", "hand")])
@@ -543,7 +562,7 @@ def test_rest_is_left_out_after_a_question(page: Page, server: Server) -> None:
 def test_every_control_is_reached_by_tab_and_shows_it(page: Page) -> None:
     wanted = page.evaluate(
         """() => [...document.querySelectorAll("button, input, a[href], select, canvas[tabindex]")]
-            .filter((one) => one.offsetParent && !one.disabled && one.tabIndex >= 0 && !one.closest(".near"))
+            .filter((one) => one.offsetParent && !one.disabled && one.tabIndex >= 0)
             .filter((one) => one.type !== "radio" || one.checked)
             .map((one, index) => { one.dataset.control = index; return index; })"""
     )
@@ -564,7 +583,8 @@ def test_every_control_is_reached_by_tab_and_shows_it(page: Page) -> None:
             reached.add(int(number))
             if not visible:
                 hidden.append(number)
-    assert reached == set(wanted)
+    missed = [page.locator(f'[data-control="{number}"]').inner_html()[:80] for number in set(wanted) - reached]
+    assert missed == []
     assert hidden == []
 
 
@@ -576,8 +596,9 @@ def test_page_fits_a_small_screen(page: Page, view: int) -> None:
     assert size == [1280, 800]
     outside = page.evaluate(
         """() => [...document.querySelectorAll("header *, .decide > *, .actions *")]
-            .filter((one) => one.offsetParent)
-            .filter((one) => one.getBoundingClientRect().right > innerWidth || one.scrollWidth > one.clientWidth + 1 && one.matches(".actions, header"))
+            .filter((one) => one.offsetParent && !one.closest(".for-readers"))
+            .filter((one) => one.getBoundingClientRect().right > innerWidth
+                || (one.matches(".actions, header") && one.scrollWidth > one.clientWidth + 1))
             .map((one) => one.outerHTML.slice(0, 80))"""
     )
     assert outside == []
@@ -607,7 +628,8 @@ CONTRASTS = """() => {
         .filter((one) => one.offsetParent && !one.disabled && !one.closest(":disabled"))
         .filter((one) => [...one.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim()))
         .map((one) => {
-            const [high, low] = [luminance(numbers(getComputedStyle(one).color)), luminance(ground(one))].sort((a, b) => b - a);
+            const both = [numbers(getComputedStyle(one).color), ground(one)].map(luminance);
+            const [high, low] = both.sort((a, b) => b - a);
             return { text: one.textContent.trim().slice(0, 30), contrast: (high + 0.05) / (low + 0.05) };
         });
 }"""
