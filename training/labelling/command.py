@@ -1,8 +1,9 @@
 """`python -m training labelling --run <folder or s3:// URL>`: serve the labelling page of a run until Ctrl-C."""
 
 import argparse
-import logging
 import secrets
+import signal
+import socket
 from pathlib import Path
 
 import uvicorn
@@ -37,24 +38,36 @@ def labelling(arguments: list[str]) -> int:
     command = f"python -m training run --config {options.config or '<your configuration>.toml'}"
     title = pool.storage.url.rstrip("/").rpartition("/")[2]
     app = application(desk, pictures, title=title, command=command, token=token)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, host=options.host, port=options.port, log_level="warning", server_header=False, access_log=False,
-            timeout_graceful_shutdown=_STOP_SECONDS,
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raises KeyboardInterrupt, as Ctrl-C does
+    with _listening(options.host, options.port) as listening:
+        config = uvicorn.Config(
+            app, log_level="warning", server_header=False, access_log=False, timeout_graceful_shutdown=_STOP_SECONDS
         )
-    )  # fmt: skip
-    named, clusters = len(desk.reading.labels), len(desk.reading.members)
-    logging.getLogger(__name__).info("%d of %d clusters are named", named, clusters)
-    shown = "127.0.0.1" if options.host in ("0.0.0.0", "::") else options.host  # noqa: S104  # recognised, not bound
-    address = f"http://{f'[{shown}]' if ':' in shown else shown}:{options.port}/"
-    print(f"Name the clusters at {address}{f'?token={token}' if token else ''}   (Ctrl-C stops)", flush=True)
-    try:
-        server.run()
-    except KeyboardInterrupt:
-        pass
-    finally:
-        pictures.close()
+        server = uvicorn.Server(config)
+        named, clusters = len(desk.reading.labels), len(desk.reading.members)
+        print(f"{named} of {clusters} clusters are named.")
+        address = _address(options.host, listening.getsockname()[1])
+        print(f"Name the clusters at {address}{f'?token={token}' if token else ''}   (Ctrl-C stops)", flush=True)
+        try:
+            server.run(sockets=[listening])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            pictures.close()
     return 0 if server.started else 1
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A listening socket; found to be taken before anything is promised."""
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise WrongInput(f"cannot listen on {host}, port {port}: {error.strerror}; give another --port") from error
+
+
+def _address(host: str, port: int) -> str:
+    shown = "127.0.0.1" if host in ("0.0.0.0", "::") else host  # noqa: S104  # recognised here, not bound
+    return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/"
 
 
 def _parser() -> argparse.ArgumentParser:

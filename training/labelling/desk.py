@@ -104,8 +104,10 @@ class Desk:
     # ------------------------------------------------------------------------------------------------ what is shown
 
     def state(self) -> dict[str, Any]:
-        """Every cluster, the orders, the progress and the latest entries."""
+        """Every cluster, the orders, the progress and the latest entries, also what another server has written."""
         with self._lock:
+            if self._record.refresh():
+                self._overview.update(self.reading)
             return self._facts() | {
                 "clusters": list(self._overview.rows.values()),
                 "order": self._overview.order,
@@ -235,12 +237,6 @@ class Desk:
                 "order": None if up_to_date and order == self._overview.order else self._overview.order,
                 "history": self._history(shown[-_HISTORY:]),
             }
-
-    def refresh(self) -> None:
-        """Look whether another server has written to the run."""
-        with self._lock:
-            if self._record.refresh():
-                self._overview.update(self.reading)
 
     def _entry(self, request: Request) -> Entry:
         """The next line of the log.

@@ -85,13 +85,15 @@ class Pictures:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._copies = tempfile.TemporaryDirectory(prefix="samx-labelling-")
+        is_local = isinstance(pool.storage, LocalStorage)
+        self._copies = None if is_local else tempfile.TemporaryDirectory(prefix="samx-labelling-")
         self._lock = threading.Lock()
         self._source = open_storage(pool.source)
 
     def close(self) -> None:
         """Remove the copies of shards."""
-        self._copies.cleanup()
+        if self._copies is not None:
+            self._copies.cleanup()
 
     @property
     def tile_size(self) -> int:
@@ -140,6 +142,7 @@ class Pictures:
         key = images_key(shard)
         if isinstance(self._pool.storage, LocalStorage):
             return self._pool.storage.folder / key
+        assert self._copies is not None, "made for buckets"
         copy = Path(self._copies.name, f"{shard}.npy")
         with self._lock:
             if not copy.exists():

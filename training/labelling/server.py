@@ -125,7 +125,7 @@ def _decide(desk: Desk, body: bytes) -> Response:
         content = json.loads(body)
         common = {name: content.pop(name) for name in _COMMON if name in content}
         request = Request.model_validate({**common, "wish": content})
-    except (ValueError, AttributeError) as error:  # pydantic's too
+    except (ValueError, AttributeError, RecursionError) as error:  # ValueError: pydantic's too
         return problem(422, "invalid_decision", _what_is_wrong(error))
     try:
         return JSONResponse(desk.decide(request))
