@@ -6,6 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from samx.errors import WrongInput
@@ -31,6 +32,7 @@ def labelling(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     run = options.run or str(load_config(options.config).run)
     token = _token(options.host, options.token_file)
+    torch.set_num_threads(1)  # what is worked out in the background must not keep the reader waiting
     print(f"Reading {run} ...", flush=True)
     pool = load_pool(run)
     desk = Desk(pool, options.show)

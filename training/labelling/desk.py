@@ -94,7 +94,7 @@ class Desk:
         self._neighbours_NK: np.ndarray[Any, np.dtype[np.int64]] | None = None
         self._overview.update(self.reading)
         if with_neighbours:
-            threading.Thread(target=self.find_neighbours, daemon=True).start()
+            threading.Thread(target=self._prepare, daemon=True).start()
 
     @property
     def reading(self) -> Reading:
@@ -325,6 +325,11 @@ class Desk:
         if "points" not in self._map:
             self._map["points"] = pca_map(self.pool.features_ND)
         return self._map["points"]
+
+    def _prepare(self) -> None:
+        """What takes a while, the soonest needed first."""
+        self.map("pca")
+        self.find_neighbours()
 
     def find_neighbours(self) -> None:
         """Look for the nearest neighbours of every radiograph: the audit needs them."""

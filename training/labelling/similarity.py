@@ -17,7 +17,8 @@ from training.pseudo_labels import spherical_kmeans
 Array = npt.NDArray[np.float32]
 Positions = npt.NDArray[np.int64]
 
-_CHUNK = 4096
+_CHUNK = 512
+"""Radiographs whose similarities to all others are in memory at once: 90 MB for 42,608."""
 _RIDGE = 10.0
 _TEMPERATURE = 0.1
 _TSNE_PERPLEXITY = 30.0
