@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         else:
             with distribution.process_group(config.torch_device):
                 if options.command == "run":
-                    _run_all(config, options.config)
+                    _run_all(config, options.config, options.again_from)
                 else:
                     run_stage(config, options.command)
     except (WrongInput, ArtifactError, ValueError) as error:
@@ -54,9 +54,9 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _run_all(config: TrainingConfig, path: Path) -> None:
+def _run_all(config: TrainingConfig, path: Path, again_from: str | None) -> None:
     started = time.monotonic()
-    status = run_all(config)
+    status = run_all(config, again_from=again_from)
     if distribution.rank() == 0:
         print(f"{status} after {time.monotonic() - started:.0f} s")
         if status == "awaiting labels":
@@ -73,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         help=f"run (every stage), one stage ({stages}), labelling (the page; see `labelling --help`), or roll-back",
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
+    parser.add_argument(
+        "--again-from",
+        choices=[stage.name for stage in STAGES],
+        metavar="STAGE",
+        help="with run: do this stage and all after it again, e.g. label after another round of reading",
+    )
     return parser
 
 

@@ -57,14 +57,23 @@ def run_stage(config: TrainingConfig, name: str) -> None:
         run.execute(stage)
 
 
-def run_all(config: TrainingConfig) -> str:
+def run_all(config: TrainingConfig, *, again_from: str | None = None) -> str:
     """Run every stage that is not done; returns `published`, or `awaiting labels` where a reader has to decide first.
+
+    Args:
+        config: of the job.
+        again_from: a stage that is done again with all after it, with what has changed meanwhile; for example `label`
+            after another round of reading. What people wrote stays, and so do the versions published before.
 
     Raises:
         SamxError: see the stages.
     """
     run = Run(config)
+    names = [stage.name for stage in STAGES]
     with run.stopping_on_signals():
+        if again_from is not None:
+            for name in reversed(names[names.index(again_from) :]):
+                distribution.on_first_rank(lambda name=name: run.forget(name))  # type: ignore[misc]
         for stage in STAGES:
             if stage.name == "label" and distribution.on_first_rank(lambda: _awaits_labels(run)):
                 return "awaiting labels"

@@ -35,6 +35,8 @@ CLUSTER_MEMBERS = "cluster_members.csv"
 CORRECTIONS = "corrections.csv"
 RADIOGRAPH_LABELS = "radiograph_labels.csv"
 AUDIT_LOG = "audit_log.jsonl"
+PEOPLES = (CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS, RADIOGRAPH_LABELS, AUDIT_LOG)
+"""Files at the top of the run that people write; a simulated reader, too."""
 
 STOPPED = "stopped by a signal; run the same command again to resume"
 
@@ -196,6 +198,18 @@ class Run:
             raise
         seconds = round(time.monotonic() - started, 1)
         distribution.on_first_rank(lambda: self._finish(stage, seconds))
+
+    def forget(self, stage: str) -> None:
+        """Delete what a stage left, the marker first, so that it is done again. What people wrote stays."""
+        if self.is_done(stage):
+            outputs = self.read_json(_marker_key(stage))["outputs"]
+            self.storage.delete(_marker_key(stage))
+            for key in outputs:
+                if key not in PEOPLES:
+                    self.storage.delete(key)
+        for item in list(self.storage.list(f"{stage}/")):  # of an interruption
+            self.storage.delete(item.key)
+        self.storage.delete(_begun_key(stage))
 
     def _prepare(self, stage: Stage) -> bool | None:
         """Whether an interrupted execution is resumed; None if the stage is done."""

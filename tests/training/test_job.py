@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -103,6 +104,29 @@ def test_without_labels_of_single_radiographs_nothing_is_measured(
     artifact = read_artifact(resolve(open_storage(model_url(config))))
     assert json.loads(artifact.files["metrics.json"])["holdout"]["num_labelled"] == 0
     assert b"not measured" in artifact.files["MODEL_CARD.md"]
+
+
+def test_after_another_round_of_reading_phase_2_is_done_again(
+    finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(finished.run).parent, tmp_path, dirs_exist_ok=True)
+    config = small_config(export, tmp_path)
+    run = Run(config)
+    before = resolve(open_storage(model_url(config))).url
+    key = run.read_csv("label/labels.csv")[0]["key"]
+    row = {"key": key, "label": "patella", "view": "", "laterality": "", "reader": "AB", "decided_at": ""}
+    run.write_csv("corrections.csv", [row], tuple(row))
+    with pytest.raises(WrongInput, match="label was done"):
+        run_all(config)
+    old_folds = run.read("cross_validate/fold-0.safetensors")
+    assert run_all(config, again_from="label") == "published"
+    assert {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}[key] == "patella"
+    assert "patella" in run.read_json("label/classes.json")
+    assert run.read("cross_validate/fold-0.safetensors") != old_folds
+    assert run.read("cluster_labels.csv") == Run(finished).read("cluster_labels.csv")
+    after = resolve(open_storage(model_url(config))).url
+    assert after != before
+    assert Path(before).is_dir()  # what was published stays
 
 
 @pytest.mark.parametrize("stage", [stage.name for stage in STAGES])

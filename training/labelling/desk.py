@@ -25,6 +25,7 @@ from training.labelling.decisions import (
     Reader,
     Redo,
     RedoRequest,
+    Round,
     Source,
     Split,
     SplitRequest,
@@ -89,7 +90,7 @@ class Desk:
         self._record = Record(pool.storage, pool.keys, lambda: Reading(pool.cluster_N))
         self._tags = tag_labels(pool.rows)
         self._overview = Overview(pool, self._tags)
-        self._answers = audit.answers_of_classifier(pool.keys, read_table(pool.storage, _PREDICTIONS))
+        self._answers = self._read_answers()
         self._map: dict[str, Any] = {}
         self._neighbours_NK: np.ndarray[Any, np.dtype[np.int64]] | None = None
         self._overview.update(self.reading)
@@ -100,6 +101,11 @@ class Desk:
     def reading(self) -> Reading:
         """The state as the log has it."""
         return self._record.reading
+
+    @property
+    def went_through_phase_2(self) -> bool:
+        """Whether labels have been injected already, so that phase 2 has to be done again."""
+        return self.pool.storage.exists("done/label.json")
 
     # ------------------------------------------------------------------------------------------------ what is shown
 
@@ -171,6 +177,8 @@ class Desk:
         with self._lock:
             if self._neighbours_NK is None:
                 return {"ready": False, "items": []}
+            if not self._answers:
+                self._answers = self._read_answers()
             found = audit.suspects(
                 self.reading, self.pool.features_ND, self._neighbours_NK, self._tags, self._answers, limit=limit
             )
@@ -213,6 +221,8 @@ class Desk:
                     logger.info("another server has written to this run; looking again")
                     self._overview.update(self.reading)
                     continue
+                if isinstance(entry.decision, Round):
+                    self._answers = self._read_answers()
                 self._overview.update(self.reading)
                 return self.changes(request.seen, before, order) | {"opened": _opened(entry.decision)}
             raise Conflict("Others write to this run all the time; try again.")
@@ -325,6 +335,10 @@ class Desk:
         if "points" not in self._map:
             self._map["points"] = pca_map(self.pool.features_ND)
         return self._map["points"]
+
+    def _read_answers(self) -> dict[int, tuple[str, float]]:
+        """What the classifier said of each radiograph out of fold; nothing before phase 2."""
+        return audit.answers_of_classifier(self.pool.keys, read_table(self.pool.storage, _PREDICTIONS))
 
     def _prepare(self) -> None:
         """What takes a while, the soonest needed first."""

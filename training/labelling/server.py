@@ -56,7 +56,6 @@ def application(desk: Desk, pictures: Pictures, *, title: str, command: str, tok
     """
     about = {
         "title": title,
-        "command": command,
         "num_radiographs": len(desk.pool.rows),
         "tile_size": pictures.tile_size,
         "labels": [
@@ -72,7 +71,7 @@ def application(desk: Desk, pictures: Pictures, *, title: str, command: str, tok
     routes = [
         Route("/", lambda _: FileResponse(PAGE / "index.html")),
         Route("/livez", lambda _: Response(b"ok", media_type="text/plain")),
-        Route("/api/run", lambda _: JSONResponse(about)),
+        Route("/api/run", _answers(lambda _: about | {"command": command + _again(desk)})),
         Route("/api/state", _answers(lambda _: desk.state())),
         Route("/api/clusters/{id:int}", _answers(lambda ask: desk.cluster(ask.path_params["id"]))),
         Route(
@@ -95,6 +94,10 @@ def application(desk: Desk, pictures: Pictures, *, title: str, command: str, tok
         middleware=[Middleware(Access, token=token), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)],
         exception_handlers={HTTPException: _http_problem},
     )
+
+
+def _again(desk: Desk) -> str:
+    return " --again-from label" if desk.went_through_phase_2 else ""
 
 
 Handler = Callable[[HttpRequest], Awaitable[Response]]

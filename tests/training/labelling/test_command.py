@@ -72,7 +72,14 @@ def test_run_named_through_the_page_goes_through_phase_2(export: Path, tmp_path:
         moved = client.get(f"/api/clusters/{left[0]}").json()["random"][0]
         decide(action="correct", radiographs=[moved], label="patella")
         assert client.get("/api/state").json()["progress"]["complete"]
-    assert run_all(config) == "published"
+        about = client.get("/api/run").json()
+        assert not about["command"].endswith("--again-from label")
+        assert run_all(config) == "published"
+        about = client.get("/api/run").json()
+        assert about["command"].endswith("--again-from label")
+        assert decide(action="round")["round"] == 2
+        suspects = client.get("/api/audit?limit=500").json()["items"]
+        assert any("classifier: " in reason for suspect in suspects for reason in suspect["reasons"])
     injected = {row["key"]: row for row in Run(config).read_csv("label/labels.csv")}
     assert injected[keys[moved]]["label"] == "patella"
     assert {row["cluster_id"] for row in injected.values()} & {str(first), str(second)}
