@@ -6,9 +6,13 @@
     |   |-- RadiographTooLarge      a size limit was exceeded before or while decoding     (HTTP 413)
     |   |-- UnreadableRadiograph    the format is right, the bytes are broken              (HTTP 422)
     |   `-- UnsupportedRadiograph   readable, but not one grey radiograph: refused by name (HTTP 422)
-    |-- StorageError                a folder or bucket cannot be reached or refuses
+    |-- StorageError                a folder or bucket cannot be reached or refuses; has a stable `code`
     |   |-- ObjectNotFound          no object under this key
-    |   `-- PreconditionFailed      a conditional write met another state
+    |   |-- BucketNotFound          no such bucket
+    |   |-- AccessDenied            the credentials are good, but not for this
+    |   |-- CredentialsRefused      no credentials, wrong ones, or expired ones
+    |   |-- StorageUnavailable      throttled, reset, timed out, 5xx: another attempt may succeed
+    |   `-- PreconditionFailed      a conditional read or write met another state
     |-- ArtifactError               a model artifact cannot be used
     |   |-- ArtifactCorrupt         a checksum or a golden answer differs
     |   |-- ArtifactIncompatible    made for another schema or preprocessing version
@@ -61,13 +65,44 @@ class UnsupportedRadiograph(RadiographError):
 class StorageError(SamxError):
     """A folder or bucket cannot be reached or refuses the operation."""
 
+    code = "storage_refused"
+    """Stable machine-readable reason."""
+
 
 class ObjectNotFound(StorageError):
     """There is no object under this key."""
 
+    code = "object_gone"
+
+
+class BucketNotFound(StorageError):
+    """There is no such bucket."""
+
+    code = "no_bucket"
+
+
+class AccessDenied(StorageError):
+    """The storage knows who asks and does not permit it."""
+
+    code = "access_denied"
+
+
+class CredentialsRefused(StorageError):
+    """The credentials are missing, wrong or expired: nothing else would be permitted either."""
+
+    code = "credentials_refused"
+
+
+class StorageUnavailable(StorageError):
+    """Throttled, reset, timed out or failed inside the storage: another attempt may succeed."""
+
+    code = "storage_unavailable"
+
 
 class PreconditionFailed(StorageError):
-    """A conditional write found the object in another state than asked for."""
+    """A conditional read or write found the object in another state than asked for."""
+
+    code = "object_changed"
 
 
 class ArtifactError(SamxError):

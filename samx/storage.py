@@ -18,24 +18,38 @@ import io
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 from urllib.parse import urlsplit
 
 import boto3
+from boto3.exceptions import S3UploadFailedError
 from boto3.s3.transfer import TransferConfig
 from botocore import exceptions as botocore_errors
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
-from samx.errors import ObjectNotFound, PreconditionFailed, StorageError
+from samx.errors import (
+    AccessDenied,
+    BucketNotFound,
+    CredentialsRefused,
+    ObjectNotFound,
+    PreconditionFailed,
+    StorageError,
+    StorageUnavailable,
+)
 
 _RESERVED = ".samx-"
 _MULTIPART_BYTES = 64 * 1024**2
 # One CopyObject up to its limit of 5 GB; what is larger is copied in parts.
 _COPY = TransferConfig(multipart_threshold=5 * 1024**3, multipart_chunksize=8 * _MULTIPART_BYTES)
+_CREDENTIAL_CODES = frozenset(
+    ("ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "RequestTimeTooSkewed", "SignatureDoesNotMatch")
+)
+_TRANSIENT_CODES = frozenset(("OperationAborted", "RequestTimeout", "SlowDown", "Throttling", "ThrottlingException"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +61,8 @@ class StoredObject:
     size_bytes: int
     etag: str
     """Opaque; another value means other content."""
+    version_id: str = ""
+    """Of a bucket that keeps versions, where they were asked for."""
 
 
 class Storage(Protocol):
@@ -56,14 +72,28 @@ class Storage(Protocol):
     def url(self) -> str:
         """`s3://bucket/prefix`, or the absolute path of a folder."""
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """Yields what has a key that starts with `prefix`, sorted by key; an empty or missing place yields nothing."""
+    def list(self, prefix: str = "", *, after: str = "", versions: bool = False) -> Iterator[StoredObject]:
+        """Yields what has a key that starts with `prefix`, sorted by key; an empty or missing place yields nothing.
+
+        Args:
+            prefix: start of the keys.
+            after: keys up to this one, itself included, are left out.
+            versions: with the current version's identifier, where the place keeps versions.
+        """
 
     def read(self, key: str) -> bytes:
         """Returns an object's bytes. Raises: ObjectNotFound."""
 
     def read_with_etag(self, key: str) -> tuple[bytes, str]:
         """Returns an object's bytes and the etag of just these, for `write(if_match=...)`. Raises: ObjectNotFound."""
+
+    def read_listed(self, item: StoredObject, start: int = 0, stop: int | None = None) -> bytes:
+        """Returns bytes `start` to `stop` of just what was listed: this version, or this etag.
+
+        Raises:
+            ObjectNotFound: it is gone.
+            PreconditionFailed: it was replaced.
+        """
 
     def exists(self, key: str) -> bool:
         """Tells whether there is an object under this key."""
@@ -82,8 +112,22 @@ class Storage(Protocol):
             ValueError: the key is not allowed, or both conditions were asked for.
         """
 
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        """Stores what `file` holds from its position on, in parts where it is large; replaces what is there."""
+
     def copy(self, key: str, destination_key: str) -> None:
         """Copies within this storage, on S3 without a download. Raises: ObjectNotFound."""
+
+    def copy_listed(self, source: "Storage", item: StoredObject, destination_key: str) -> None:
+        """Copies just what was listed in another storage to here, from bucket to bucket without a download.
+
+        Raises:
+            ObjectNotFound: it is gone.
+            PreconditionFailed: it was replaced.
+        """
+
+    def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """Replaces an object's tags. Raises: StorageError in a folder, which has none."""
 
     def delete(self, key: str) -> None:
         """Removes an object; a missing one is fine."""
@@ -92,11 +136,12 @@ class Storage(Protocol):
         """Returns the storage at `<url>/<prefix>`."""
 
 
-def open_storage(url: str | Path) -> Storage:
+def open_storage(url: str | Path, *, requester_pays: bool = False) -> Storage:
     """Opens a place by its URL; nothing is contacted or made yet.
 
     Args:
         url: `s3://bucket`, `s3://bucket/prefix`, or a folder, which may be missing and is made by the first write.
+        requester_pays: tell a bucket that its reader pays for the requests; without meaning for others.
 
     Raises:
         ValueError: empty, another scheme, or no valid bucket name.
@@ -114,7 +159,8 @@ def open_storage(url: str | Path) -> Storage:
     bucket, _, prefix = rest.partition("/")
     if len(bucket) < 3 or not all(character.isalnum() or character in "-._" for character in bucket):
         raise ValueError("no valid bucket name between s3:// and the next slash")
-    return S3Storage(bucket, _checked(prefix.strip("/")) if prefix.strip("/") else "")
+    prefix = _checked(prefix.strip("/")) if prefix.strip("/") else ""
+    return S3Storage(bucket, prefix, requester_pays=requester_pays)
 
 
 def _checked(key: str) -> str:
@@ -146,12 +192,12 @@ class LocalStorage:
         """See Storage."""
         return str(self.folder)
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
-        """See Storage."""
+    def list(self, prefix: str = "", *, after: str = "", versions: bool = False) -> Iterator[StoredObject]:  # noqa: ARG002
+        """See Storage. A folder keeps no versions."""
         parent = prefix.rpartition("/")[0]
         start = self.folder / _checked(parent) if parent else self.folder
         with self._translated(prefix):
-            yield from _walk(start, f"{parent}/" if parent else "", prefix)
+            yield from (found for found in _walk(start, f"{parent}/" if parent else "", prefix) if found.key > after)
 
     def read(self, key: str) -> bytes:
         """See Storage."""
@@ -161,6 +207,15 @@ class LocalStorage:
         """See Storage."""
         with self._translated(key), self._path(key).open("rb") as file:
             return file.read(), _etag(os.fstat(file.fileno()))
+
+    def read_listed(self, item: StoredObject, start: int = 0, stop: int | None = None) -> bytes:
+        """See Storage."""
+        with self._translated(item.key), self._path(item.key).open("rb") as file:
+            file.seek(start)
+            data = file.read(-1 if stop is None else stop - start)
+            if _etag(os.fstat(file.fileno())) != item.etag:
+                raise PreconditionFailed(f"{self.url}: {item.key} is no longer what it was when it was listed")
+        return data
 
     def exists(self, key: str) -> bool:
         """See Storage."""
@@ -198,6 +253,24 @@ class LocalStorage:
         with self._translated(key), _temporary(destination) as temporary:
             shutil.copyfile(source, temporary)
             _replace(temporary, destination)
+
+    def copy_listed(self, source: Storage, item: StoredObject, destination_key: str) -> None:
+        """See Storage."""
+        self.write(destination_key, source.read_listed(item))
+
+    def set_tags(self, key: str, tags: Mapping[str, str]) -> None:  # noqa: ARG002  # no file is tagged
+        """See Storage."""
+        raise StorageError(f"{self.url}: files have no tags; objects in S3 have")
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        """See Storage."""
+        path = self._path(key)
+        with self._translated(key), _temporary(path) as temporary:
+            with temporary.open("wb") as output:
+                shutil.copyfileobj(file, output)
+                output.flush()
+                os.fsync(output.fileno())
+            _replace(temporary, path)
 
     def delete(self, key: str) -> None:
         """See Storage."""
@@ -296,27 +369,56 @@ class S3Storage:
     """Without a slash at either end."""
     page_size: int = 1000
     """Keys per request of a listing; 1000 is S3's limit."""
+    requester_pays: bool = False
     _clients: dict[int, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return S3Storage, (self.bucket, self.prefix, self.page_size)
+        return S3Storage, (self.bucket, self.prefix, self.page_size, self.requester_pays)
 
     @property
     def url(self) -> str:
         """See Storage."""
         return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
 
-    def list(self, prefix: str = "") -> Iterator[StoredObject]:
+    def list(self, prefix: str = "", *, after: str = "", versions: bool = False) -> Iterator[StoredObject]:
         """See Storage. The empty objects with which some tools mark folders are left out."""
         with self._translated(prefix):
-            pages = self._client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.bucket, Prefix=self._key(prefix), PaginationConfig={"PageSize": self.page_size}
-            )
-            for page in pages:
-                for entry in page.get("Contents", ()):
-                    if not entry["Key"].endswith("/"):
-                        key = entry["Key"].removeprefix(self._key(""))
-                        yield StoredObject(key, entry["Size"], entry["ETag"].strip('"'))
+            for entry in self._entries(prefix, after, versions=versions and self._keeps_versions()):
+                if entry["Size"] or not entry["Key"].endswith("/"):
+                    key = entry["Key"].removeprefix(self._key(""))
+                    version = entry.get("VersionId", "")
+                    yield StoredObject(key, entry["Size"], entry["ETag"].strip('"'), version)
+
+    def _entries(self, prefix: str, after: str, *, versions: bool) -> Iterator[dict[str, Any]]:
+        """Entries of a listing as S3 gives them, current versions only."""
+        arguments: dict[str, Any] = {"Bucket": self.bucket, "Prefix": self._key(prefix), **self._payer}
+        arguments["PaginationConfig"] = {"PageSize": self.page_size}
+        if versions:
+            if after:
+                arguments["KeyMarker"] = self._key(after)
+            for page in self._client.get_paginator("list_object_versions").paginate(**arguments):
+                yield from (
+                    entry for entry in page.get("Versions", ()) if entry["IsLatest"] and entry["Key"] > self._key(after)
+                )
+        else:
+            if after:
+                arguments["StartAfter"] = self._key(after)
+            for page in self._client.get_paginator("list_objects_v2").paginate(**arguments):
+                yield from page.get("Contents", ())
+
+    def _keeps_versions(self) -> bool:
+        """Tells whether the bucket keeps versions; who may not know reads by etag."""
+        try:
+            answer = self._client.get_bucket_versioning(Bucket=self.bucket)
+        except botocore_errors.ClientError as error:
+            if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") in (403, 405, 501):
+                return False
+            raise
+        return "Status" in answer
+
+    @property
+    def _payer(self) -> dict[str, str]:
+        return {"RequestPayer": "requester"} if self.requester_pays else {}
 
     def read(self, key: str) -> bytes:
         """See Storage."""
@@ -325,15 +427,26 @@ class S3Storage:
     def read_with_etag(self, key: str) -> tuple[bytes, str]:
         """See Storage."""
         with self._translated(key):
-            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key))
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **self._payer)
             with answer["Body"] as body:
                 return body.read(), answer["ETag"].strip('"')
+
+    def read_listed(self, item: StoredObject, start: int = 0, stop: int | None = None) -> bytes:
+        """See Storage."""
+        condition = {"VersionId": item.version_id} if item.version_id else {"IfMatch": item.etag}
+        if start or stop is not None:
+            condition["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
+        with self._translated(item.key):
+            answer = self._client.get_object(Bucket=self.bucket, Key=self._key(item.key), **condition, **self._payer)
+            with answer["Body"] as body:
+                data: bytes = body.read()
+                return data
 
     def exists(self, key: str) -> bool:
         """See Storage. S3 says no for a missing bucket as well, and refuses where listing is not permitted."""
         try:
             with self._translated(key):
-                self._client.head_object(Bucket=self.bucket, Key=self._key(key))
+                self._client.head_object(Bucket=self.bucket, Key=self._key(key), **self._payer)
         except ObjectNotFound:
             return False
         return True
@@ -361,6 +474,48 @@ class S3Storage:
         with self._translated(key):
             self._client.copy(source, self.bucket, self._key(_checked(destination_key)), Config=_COPY)
 
+    def copy_listed(self, source: Storage, item: StoredObject, destination_key: str) -> None:
+        """See Storage. At most 5 GB, the limit of CopyObject."""
+        if not isinstance(source, S3Storage):
+            self.write(destination_key, source.read_listed(item))
+            return
+        place = {"Bucket": source.bucket, "Key": source._key(item.key)}
+        if item.version_id:
+            place["VersionId"] = item.version_id
+        with self._translated(item.key):
+            answer = self._client.copy_object(
+                Bucket=self.bucket,
+                Key=self._key(_checked(destination_key)),
+                CopySource=place,
+                CopySourceIfMatch=item.etag,
+                **source._payer,
+            )
+        # Ceph 16 does not look at the condition. The copy's etag is another where the source came up in parts.
+        if answer["CopyObjectResult"]["ETag"].strip('"') != item.etag and not source._is_still(item):
+            self.delete(destination_key)
+            raise PreconditionFailed(f"{source.url}: {item.key} is no longer what it was when it was listed")
+
+    def _is_still(self, item: StoredObject) -> bool:
+        """Tells whether a version can be read, or an object still has its etag."""
+        place = {"Bucket": self.bucket, "Key": self._key(item.key), **self._payer}
+        if item.version_id:
+            place["VersionId"] = item.version_id
+        with self._translated(item.key):
+            return bool(self._client.head_object(**place)["ETag"].strip('"') == item.etag)
+
+    def set_tags(self, key: str, tags: Mapping[str, str]) -> None:
+        """See Storage."""
+        tag_set = [{"Key": name, "Value": value} for name, value in tags.items()]
+        with self._translated(key):
+            self._client.put_object_tagging(
+                Bucket=self.bucket, Key=self._key(_checked(key)), Tagging={"TagSet": tag_set}
+            )
+
+    def write_file(self, key: str, file: BinaryIO) -> None:
+        """See Storage."""
+        with self._translated(key):
+            self._client.upload_fileobj(file, Bucket=self.bucket, Key=self._key(_checked(key)))
+
     def delete(self, key: str) -> None:
         """See Storage."""
         with self._translated(key):
@@ -368,7 +523,8 @@ class S3Storage:
 
     def child(self, prefix: str) -> "S3Storage":
         """See Storage."""
-        return S3Storage(self.bucket, self._key(_checked(prefix.strip("/"))), self.page_size, self._clients)
+        below = self._key(_checked(prefix.strip("/")))
+        return S3Storage(self.bucket, below, self.page_size, self.requester_pays, self._clients)
 
     def _key(self, key: str) -> str:
         return f"{self.prefix}/{key}" if self.prefix else key
@@ -399,15 +555,22 @@ class S3Storage:
         except botocore_errors.ClientError as error:
             raise self._refusal(error, key, conditional) from error
         except (botocore_errors.NoCredentialsError, botocore_errors.PartialCredentialsError) as error:
-            raise StorageError(
+            raise CredentialsRefused(
                 f"{self.url}: no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
             ) from error
         except (botocore_errors.ConnectionError, botocore_errors.HTTPClientError) as error:
             endpoint = urlsplit(self._client.meta.endpoint_url)
-            raise StorageError(
+            raise StorageUnavailable(
                 f"{self.url}: no answer from {endpoint.hostname}:{endpoint.port or endpoint.scheme} "
                 f"({type(error).__name__}); check AWS_ENDPOINT_URL and the network"
             ) from error
+        except (
+            botocore_errors.IncompleteReadError,
+            botocore_errors.ChecksumError,
+            ResponseParserError,
+            S3UploadFailedError,
+        ) as error:
+            raise StorageUnavailable(f"{self.url}: an answer broke off ({type(error).__name__})") from error
         except botocore_errors.BotoCoreError as error:
             raise StorageError(f"{self.url}: {type(error).__name__}; check the AWS_* variables and ~/.aws") from error
 
@@ -415,15 +578,18 @@ class S3Storage:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
         if code == "NoSuchBucket":
-            return StorageError(f"{self.url}: there is no bucket {self.bucket!r}; create it, or correct the URL")
-        if conditional and status in (404, 409, 412):
+            return BucketNotFound(f"{self.url}: there is no bucket {self.bucket!r}; create it, or correct the URL")
+        if status == 412 or (conditional and status in (404, 409)):
             return PreconditionFailed(f"{self.url}: {key} exists already, or is no longer what it was when it was read")
         if status == 404:
             return ObjectNotFound(f"{self.url}: there is no {key}")
         what = key or "the listing"
-        if status in (401, 403):
-            return StorageError(
+        if status in (401, 403) or code in _CREDENTIAL_CODES:
+            refused = CredentialsRefused if code in _CREDENTIAL_CODES else AccessDenied
+            return refused(
                 f"{self.url}: access to {what} refused ({code}); check the credentials (AWS_ACCESS_KEY_ID or "
                 "AWS_PROFILE) and what they are allowed to do with this bucket"
             )
-        return StorageError(f"{self.url}: {error.operation_name} of {what} failed: {code} (HTTP {status})")
+        transient = status in (408, 429) or status >= 500 or code in _TRANSIENT_CODES
+        failed = StorageUnavailable if transient else StorageError
+        return failed(f"{self.url}: {error.operation_name} of {what} failed: {code} (HTTP {status})")

@@ -179,6 +179,44 @@ def test_a_copy_is_independent(storage: Storage) -> None:
     assert storage.read("original") == b"kept"
 
 
+def test_what_was_listed_is_read_or_said_to_be_gone_or_replaced(storage: Storage, tmp_path: Path) -> None:
+    for key in ("gone", "kept", "replaced"):
+        storage.write(key, b"0123456789")
+    gone, kept, replaced = storage.list()
+    storage.delete("gone")
+    storage.write("replaced", b"other")
+    assert storage.read_listed(kept) == b"0123456789"
+    assert storage.read_listed(kept, 3, 5) == b"34"
+    assert storage.read_listed(kept, 8, 16) == b"89"
+    other = open_storage(tmp_path / "other")
+    for item, error in ((gone, ObjectNotFound), (replaced, PreconditionFailed)):
+        with pytest.raises(error):
+            storage.read_listed(item)
+        with pytest.raises(error):
+            storage.copy_listed(storage, item, "copy")
+        with pytest.raises(error):
+            other.copy_listed(storage, item, "copy")
+    storage.copy_listed(storage, kept, "copy/of/kept")
+    other.copy_listed(storage, kept, "copy")
+    assert storage.read("copy/of/kept") == other.read("copy") == b"0123456789"
+
+
+def test_a_listing_goes_on_after_a_key(storage: Storage) -> None:
+    for key in ("a", "b/1", "b/2", "c"):
+        storage.write(key, b"")
+    assert [item.key for item in storage.list(after="b/1")] == ["b/2", "c"]
+    assert [item.key for item in storage.list("b/", after="b/1")] == ["b/2"]
+    assert [item.key for item in storage.list(after="b/1", versions=True)] == ["b/2", "c"]
+
+
+def test_a_file_is_stored_whole(storage: Storage, tmp_path: Path) -> None:
+    data = os.urandom(9_000_000)  # above the part size of an upload
+    (tmp_path / "file").write_bytes(data)
+    with (tmp_path / "file").open("rb") as file:
+        storage.write_file("folder/file", file)
+    assert storage.read("folder/file") == data
+
+
 def test_a_reader_sees_the_old_or_the_new_bytes_and_nothing_else(storage: Storage) -> None:
     old, new = b"o" * 300_000, b"n" * 200_000
     storage.write("object", old)
@@ -338,10 +376,60 @@ def test_a_listing_of_several_pages_is_whole(s3_url: str) -> None:
 def test_what_others_put_into_a_bucket_is_listed_and_read(s3_url: str) -> None:
     storage = open_storage(s3_url)
     assert isinstance(storage, S3Storage)
-    for key in ("folder/", "double//slash", "../up", "/absolute"):
+    storage._client.put_object(Bucket=storage.bucket, Key=f"{storage.prefix}/folder/", Body=b"")  # a mark: left out
+    written = ["../up", "/absolute", "Röntgen bilder/knie links.dcm", "double//slash", "slash at the end/", "tab\t"]
+    written.append("k" * (1024 - len(storage.prefix) - 1))
+    for key in written:
         storage._client.put_object(Bucket=storage.bucket, Key=f"{storage.prefix}/{key}", Body=b"1")
-    assert keys(storage) == ["../up", "/absolute", "double//slash"]
-    assert [storage.read(key) for key in keys(storage)] == [b"1"] * 3
+    assert keys(storage) == sorted(written)
+    assert [storage.read_listed(item) for item in storage.list()] == [b"1"] * len(written)
+    for item in storage.list():
+        storage.child("copies").copy_listed(storage, item, item.etag)
+    assert [item.etag for item in storage.list("copies/")] == [next(storage.list()).etag]
+
+
+def test_a_version_is_read_after_it_was_replaced_or_deleted(s3_url: str) -> None:
+    storage = open_storage(f"s3://versions-{os.urandom(4).hex()}/export")
+    assert isinstance(storage, S3Storage)
+    storage._client.create_bucket(Bucket=storage.bucket)
+    storage._client.put_bucket_versioning(Bucket=storage.bucket, VersioningConfiguration={"Status": "Enabled"})
+    for key in ("deleted", "replaced"):
+        storage.write(key, b"older")
+        storage.write(key, b"listed")
+    listed = list(storage.list(versions=True))
+    storage.delete("deleted")
+    storage.write("replaced", b"newer")
+    assert [storage.read_listed(item) for item in listed] == [b"listed"] * 2
+    assert [item.key for item in storage.list(versions=True)] == ["replaced"]
+    for item in listed:
+        storage.copy_listed(storage, item, f"copy/{item.key}")
+    assert [storage.read(f"copy/{item.key}") for item in listed] == [b"listed"] * 2
+
+
+def test_tags_are_set(s3_url: str, tmp_path: Path) -> None:
+    storage = open_storage(s3_url)
+    assert isinstance(storage, S3Storage)
+    storage.write("key", b"")
+    storage.set_tags("key", {"label": "knee", "probability": "0.98"})
+    answer = storage._client.get_object_tagging(Bucket=storage.bucket, Key=f"{storage.prefix}/key")
+    assert {tag["Key"]: tag["Value"] for tag in answer["TagSet"]} == {"label": "knee", "probability": "0.98"}
+    with pytest.raises(StorageError, match="files have no tags"):
+        open_storage(tmp_path).set_tags("key", {})
+
+
+def test_who_reads_pays_where_the_bucket_asks_for_it(s3_url: str) -> None:
+    storage = open_storage(s3_url, requester_pays=True)
+    assert isinstance(storage, S3Storage)
+    sent: list[str] = []
+    storage.write("key", b"1")
+    storage._client.meta.events.register(
+        "before-send.s3", lambda request, **_: sent.append(str(request.headers.get("x-amz-request-payer", "")))
+    )
+    (item,) = storage.list()
+    assert storage.read_listed(item) == storage.read("key") == b"1"
+    assert storage.exists("key")
+    assert storage.child("below").exists("key") is False
+    assert sent == ["b'requester'"] * 5
 
 
 def test_large_objects_go_up_in_parts(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
