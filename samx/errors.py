@@ -18,6 +18,7 @@
     |   |-- ArtifactIncompatible    made for another schema or preprocessing version
     |   `-- VersionExists           this version is published already; versions are immutable
     |-- WrongInput                  the user's configuration or data must change; a retry cannot help (exit code 2)
+    |   `-- SortRefused             a bucket cannot be sorted as asked for; has a stable `code`
     `-- Interrupted                 stopped by a signal; run again to resume (exit code 75)
 
 Messages say what was found, what is allowed and which file or key, and never hold patient data.
@@ -123,6 +124,19 @@ class VersionExists(ArtifactError):
 
 class WrongInput(SamxError):
     """The user's configuration or data must change; running again cannot help (exit code 2)."""
+
+
+class SortRefused(WrongInput):
+    """A bucket cannot be sorted as asked for.
+
+    Args:
+        code: stable machine-readable reason in snake case, for example "source_empty".
+        detail: what was found and what is allowed.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
 
 
 class Interrupted(SamxError):

@@ -513,8 +513,9 @@ class S3Storage:
 
     def write_file(self, key: str, file: BinaryIO) -> None:
         """See Storage."""
-        with self._translated(key):
-            self._client.upload_fileobj(file, Bucket=self.bucket, Key=self._key(_checked(key)))
+        file.flush()
+        with self._translated(key), open(os.dup(file.fileno()), "rb") as own:  # the client closes what it is given
+            self._client.upload_fileobj(own, Bucket=self.bucket, Key=self._key(_checked(key)))
 
     def delete(self, key: str) -> None:
         """See Storage."""

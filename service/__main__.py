@@ -1,5 +1,7 @@
 """`python -m service serve`: start the server, wait until it is ready, and stay until Ctrl-C.
 
+`sort` sorts a bucket, `undo` takes that back; see service/sorting/command.py.
+
 Exit codes: 0 stopped on request, 1 the server failed, 2 the call must change (taken port, no artifact).
 """
 
@@ -22,6 +24,7 @@ from typing import Any
 from samx.errors import SamxError, WrongInput
 from service.inference import require_artifact
 from service.settings import Settings, server_environment
+from service.sorting.options import add_sorting
 
 STOP_SECONDS = 15.0
 _BAR_WIDTH = 24
@@ -38,6 +41,10 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code.
     """
     options = _parse(arguments)
+    if options.command != "serve":
+        from service.sorting import command  # noqa: PLC0415  # torch and pyarrow, which `serve` itself has no use for
+
+        return command.run(options)
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)  # raises KeyboardInterrupt
     try:
@@ -66,6 +73,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     serve.add_argument("--port", default=3000, type=int, help="default: %(default)s")
     serve.add_argument("--example", type=Path, help="a radiograph to classify once the service is ready")
+    add_sorting(commands)
     return parser.parse_args(arguments)
 
 

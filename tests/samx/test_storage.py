@@ -214,6 +214,7 @@ def test_a_file_is_stored_whole(storage: Storage, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(data)
     with (tmp_path / "file").open("rb") as file:
         storage.write_file("folder/file", file)
+        file.seek(0)  # it stays open, for another attempt
     assert storage.read("folder/file") == data
 
 

@@ -1,0 +1,49 @@
+"""The command line's words for sorting. Imports nothing, as every reading process starts through it."""
+
+import argparse
+from typing import Any
+
+
+def add_sorting(commands: Any) -> None:
+    """Add `sort` and `undo` to the subcommands of an argparse parser."""
+    sort = commands.add_parser("sort", help="sort a bucket or folder: one row per object, exactly once")
+    sort.add_argument("source", help="folder or s3://bucket/prefix; only read")
+    sort.add_argument("destination", help="folder or s3://bucket/prefix; not inside the source nor around it")
+    sort.add_argument("--model", help="folder or s3:// URL of a model or of one version; default: SAMX_ARTIFACT")
+    sort.add_argument("--copies", action="store_true", help="copy to <label>/, _review/, _out_of_scope/, _unreadable/")
+    sort.add_argument("--tags", action="store_true", help="tag the copies with label and decision")
+    sort.add_argument("--dicom", action="store_true", help="DICOM copies that say what they show, to _dicom/<label>/")
+    sort.add_argument("--limit", type=int, metavar="N", help="sort the first N objects only")
+    sort.add_argument("--requester-pays", action="store_true", help="the source's bucket charges its readers")
+    sort.add_argument(
+        "--shard-size", type=int, default=512, metavar="N", help="objects per shard; default: %(default)s"
+    )
+    sort.add_argument("--job", metavar="NAME", help="name of the job; default: the unfinished one of this request")
+    part = sort.add_mutually_exclusive_group()
+    part.add_argument("--shard", type=_part, metavar="I/N", help="only the I-th (from 0) of N parts; merge afterwards")
+    part.add_argument("--merge", action="store_true", help="only merge what all parts have found")
+    part.add_argument("--watch", type=float, metavar="SECONDS", help="sort again whenever so much time has passed")
+    sort.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    sort.add_argument("--processes", type=int, metavar="N", help="that read; default: one per core")
+    sort.add_argument(
+        "--memory", type=_mebibytes, default=256 * 1024**2, metavar="MIB", help="of objects; default: 256"
+    )
+    sort.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: SAMX_DEVICE")
+    sort.add_argument("--background", action="store_true", help="only use the processor while nobody else does")
+    sort.add_argument("--end-with-stdin", action="store_true", help="stop when the standard input ends")
+    undo = commands.add_parser("undo", help="remove what a job made, and nothing else")
+    undo.add_argument("destination", help="folder or s3://bucket/prefix that was sorted into")
+    undo.add_argument("job", help="the job's name; `sort` prints it")
+
+
+def _part(text: str) -> tuple[int, int]:
+    index, separator, count = text.partition("/")
+    if not (separator and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected I/N with 0 <= I < N, like 0/8")
+    return int(index), int(count)
+
+
+def _mebibytes(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a number of MiB")
+    return int(text) * 1024**2
