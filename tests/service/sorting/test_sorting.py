@@ -14,6 +14,8 @@ import pytest
 
 from samx.storage import open_storage
 from service.__main__ import main
+from tests.faulty_proxy import faulty_proxy
+from tests.s3_server import S3Server
 from tests.service.files import PATIENT
 from tests.service.sorting.conftest import BAD, fill, listing, merged, sort, start_sort
 from tests.small_artifact import synthetic_png
@@ -193,6 +195,26 @@ def test_killed_at_any_moment_and_done_twice_at_once_gives_the_same_bytes(
     assert merged(str(tmp_path / "calm"), "job") == merged(disturbed, "job")
     calm, other = (set(listing(open_storage(tmp_path / name))) for name in ("calm", "disturbed"))
     assert {key for key in calm ^ other if not key.startswith("_sort/job/work/")} == set()
+
+
+def test_failing_calls_change_nothing(
+    s3_server: S3Server, s3_url: str, objects: dict[str, bytes], small_artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call in twenty is throttled, fails, is reset before or within its answer, or is done and not answered."""
+    source = f"{s3_url}/in"
+    fill(open_storage(source), objects)
+    arguments = ("--model", str(small_artifact), "--job", "job", "--copies", "--shard-size", "8", "--processes", "2")
+    assert sort(source, f"{s3_url}/calm", *arguments) == 0
+    with faulty_proxy(s3_server.endpoint, share=0.05, seed=3) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        assert sort(source, f"{s3_url}/disturbed", *arguments) == 0
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.endpoint)
+    assert sum(proxy.faults.values()) > 0.02 * proxy.num_calls
+    assert merged(f"{s3_url}/calm", "job") == merged(f"{s3_url}/disturbed", "job")
+    calm, other = (set(listing(open_storage(f"{s3_url}/{name}"))) for name in ("calm", "disturbed"))
+    assert {key for key in calm ^ other if not key.startswith("_sort/job/work/shards/")} == set()
+    assert main(["undo", f"{s3_url}/disturbed", "job"]) == 0
+    assert listing(open_storage(f"{s3_url}/disturbed")) == {}
 
 
 def test_a_cancelled_job_ends_within_two_seconds(
