@@ -19,7 +19,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -428,7 +428,9 @@ class S3Storage:
         """See Storage."""
         with self._translated(key):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **self._payer)
-            with answer["Body"] as body:
+            with closing(
+                answer["Body"]
+            ) as body:  # as its own context it is the bare stream, whose errors are urllib3's
                 return body.read(), answer["ETag"].strip('"')
 
     def read_listed(self, item: StoredObject, start: int = 0, stop: int | None = None) -> bytes:
@@ -438,7 +440,7 @@ class S3Storage:
             condition["Range"] = f"bytes={start}-{'' if stop is None else stop - 1}"
         with self._translated(item.key):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(item.key), **condition, **self._payer)
-            with answer["Body"] as body:
+            with closing(answer["Body"]) as body:
                 data: bytes = body.read()
                 return data
 

@@ -98,6 +98,8 @@ def read_object(source: PatientStorage, item: StoredObject, config: ReadingConfi
             image = preprocess(radiograph, config.preprocessing)
     except RadiographError as error:
         return replace(facts, code=error.code, detail=error.detail)
+    except Exception as error:  # the border of one file: whatever its bytes do, the others go on
+        return replace(facts, code="not_decodable", detail=f"the reader failed ({type(error).__name__})")
     attributes = radiograph.attributes
     side = attributes.laterality.strip().upper()
     return replace(
@@ -254,8 +256,8 @@ def _serve(connection: Connection, config: ReadingConfig) -> None:
                 answer = read_object(source, item, config, decoding)
             except StorageError as error:
                 answer = error
-            except Exception as error:  # the border of one file: whatever it is, the others go on
-                answer = Reading(code="not_readable", detail=f"the reader failed ({type(error).__name__})")
+            except Exception as error:  # not of the file: a row would hide it
+                answer = StorageError(f"reading from the source failed unexpectedly ({type(error).__name__})")
         with sending:
             connection.send((number, answer))
 

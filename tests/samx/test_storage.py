@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from samx.errors import ObjectNotFound, PreconditionFailed, StorageError
+from samx.errors import ObjectNotFound, PreconditionFailed, StorageError, StorageUnavailable
 from samx.storage import LocalStorage, S3Storage, Storage, StoredObject, open_storage
+from tests.faulty_proxy import faulty_proxy
 from tests.s3_server import S3Server
 
 
@@ -416,6 +417,27 @@ def test_tags_are_set(s3_url: str, tmp_path: Path) -> None:
     assert {tag["Key"]: tag["Value"] for tag in answer["TagSet"]} == {"label": "knee", "probability": "0.98"}
     with pytest.raises(StorageError, match="files have no tags"):
         open_storage(tmp_path).set_tags("key", {})
+
+
+def test_every_failing_call_is_a_storage_error_that_says_to_try_again(
+    s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the connection ends within the body, which boto3 does not repeat."""
+    storage, data = open_storage(s3_url), os.urandom(300_000)
+    storage.write("key", data)
+    (item,) = storage.list()
+    num_failed = 0
+    with faulty_proxy(s3_server.endpoint, share=0.6) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        storage = open_storage(s3_url)
+        for _ in range(30):
+            for read in (lambda: storage.read("key"), lambda: storage.read_listed(item)):
+                try:
+                    assert read() == data
+                except StorageUnavailable:
+                    num_failed += 1
+    assert proxy.faults["reset_in_body"] > 5
+    assert num_failed > 5
 
 
 def test_who_reads_pays_where_the_bucket_asks_for_it(s3_url: str) -> None:
