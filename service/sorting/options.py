@@ -26,7 +26,7 @@ def add_sorting(commands: Any) -> None:
     sort.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     sort.add_argument("--processes", type=int, metavar="N", help="that read; default: one per core")
     sort.add_argument(
-        "--memory", type=_mebibytes, default=256 * 1024**2, metavar="MIB", help="of objects; default: 256"
+        "--memory", type=_mebibytes, default=128 * 1024**2, metavar="MIB", help="of objects; default: 128"
     )
     sort.add_argument("--device", choices=("auto", "cpu", "cuda"), help="default: SAMX_DEVICE")
     sort.add_argument("--background", action="store_true", help="only use the processor while nobody else does")

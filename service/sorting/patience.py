@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from typing import BinaryIO, TypeVar
 
 from samx.errors import ObjectNotFound, PreconditionFailed, StorageUnavailable
@@ -78,11 +79,11 @@ class PatientStorage:
         """See Storage. A large object is read range by range."""
         if item.size_bytes <= RANGE_BYTES:
             return patiently(lambda: self.plain.read_listed(item))
-        parts = []
+        buffer = BytesIO()  # its value is handed out without another copy
         for start in range(0, item.size_bytes, RANGE_BYTES):
             stop = min(start + RANGE_BYTES, item.size_bytes)
-            parts.append(patiently(lambda: self.plain.read_listed(item, start, stop)))  # noqa: B023  # called at once
-        return b"".join(parts)
+            buffer.write(patiently(lambda: self.plain.read_listed(item, start, stop)))  # noqa: B023  # called at once
+        return buffer.getvalue()
 
     def exists(self, key: str) -> bool:
         """See Storage."""

@@ -8,6 +8,7 @@ The processes are our own and not of ProcessPoolExecutor: it cannot say which fi
 one dies while it starts.
 """
 
+import ctypes
 import hashlib
 import multiprocessing
 import os
@@ -42,6 +43,7 @@ from service.sorting.patience import PatientStorage
 FETCHES_PER_PROCESS = 8
 AHEAD_PER_PROCESS = 24
 """Objects under way or read and not yet taken, per process."""
+_M_MMAP_THRESHOLD = -3  # malloc.h
 _OF_ONE_OBJECT = (ObjectNotFound, PreconditionFailed, AccessDenied)
 
 
@@ -152,11 +154,15 @@ class Readers:
     @property
     def has_room(self) -> bool:
         """Whether another object can be given."""
-        return not self._suspects and min(len(process.pending) for process in self._processes) < AHEAD_PER_PROCESS
+        if self._suspects or any(process.is_alone for process in self._processes):
+            return False
+        return min(len(process.pending) for process in self._processes) < AHEAD_PER_PROCESS
 
     def give(self, number: int, item: StoredObject) -> None:
         """Have an object read; `number` tells its answer."""
-        min(self._processes, key=lambda process: len(process.pending)).give(number, item)
+        process = min(self._processes, key=lambda process: len(process.pending))
+        process.is_alone = False
+        process.give(number, item)
 
     def take(self, timeout_seconds: float) -> tuple[int, Reading] | None:
         """Returns what came of one of the objects, in any order; None where nothing has come yet.
@@ -246,6 +252,7 @@ class _Process:
 def _serve(connection: Connection, config: ReadingConfig) -> None:
     """The life of a reading process."""
     _live_with_parent()
+    _give_memory_back()
     source = PatientStorage(open_storage(config.source, requester_pays=config.requester_pays))
     budget, decoding, sending = _ByteBudget(config.byte_budget), threading.Lock(), threading.Lock()
 
@@ -286,6 +293,12 @@ class _ByteBudget:
             with self._changed:
                 self._free += num_bytes
                 self._changed.notify_all()
+
+
+def _give_memory_back() -> None:
+    """Large blocks go back to the system when they are freed; glibc would keep some for each thread (mallopt(3))."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024**2)
 
 
 def _live_with_parent() -> None:

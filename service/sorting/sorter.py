@@ -23,8 +23,8 @@ from service.sorting.progress import WorkerProgress
 from service.sorting.reading import Readers, Reading, ReadingConfig
 from service.sorting.rows import Row, decode_rows, encode_rows
 
-BATCH_SIZE = 32
-WINDOW = 8 * BATCH_SIZE
+BATCH_SIZE = 16
+WINDOW = 16 * BATCH_SIZE
 """How far reading runs ahead of the first object that is not yet in a batch."""
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often a worker looks whether its job has been cancelled."""
