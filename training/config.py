@@ -107,8 +107,13 @@ class ClusterConfig(Section):
     """K. More clusters are purer and cost more decisions."""
     learned_weight: float = pydantic.Field(default=1.0, ge=0)
     """Weight of the learned features; 0: hand-made ones alone, a baseline."""
+    learned_cells: int = pydantic.Field(default=1, ge=1, le=7)
+    """Parts along each side of the image over which the last feature maps are averaged. 1: the whole image, where does
+    not count; 3: also where, at nine times the memory."""
     hog_weight: float = pydantic.Field(default=0.7, ge=0)
     """Weight of histograms of oriented gradients beside the learned features; 0: none."""
+    hog_cells: int = pydantic.Field(default=12, ge=2)
+    """Parts along each side of the image of which histograms are made; phase 1 always takes 12."""
     pixel_weight: float = pydantic.Field(default=0.0, ge=0)
     """Weight of the grey levels themselves; a baseline."""
     pca_dim: int = pydantic.Field(default=128, ge=2)
@@ -120,6 +125,10 @@ class ClusterConfig(Section):
     fine_clusters: int = pydantic.Field(default=0, ge=0)
     """0: the hierarchy is of up to 10,000 radiographs. More than num_clusters: of that many fine clusters of all
     radiographs, for sets where 10,000 are too small a sample."""
+    concentration: float = pydantic.Field(default=0.0, ge=0)
+    """0: the hierarchy joins radiographs as they are. Above, each is moved first to the mean of all, weighted by
+    `exp(concentration * cosine)`: groups draw together, and what lies between them takes a side. The larger, the nearer
+    the neighbours that count; 8 to 12 is the range that was measured to help."""
     smallest_cluster: int = pydantic.Field(default=1, ge=1)
     """Smaller clusters are started again elsewhere in the first passes of k-means."""
     sheet_columns: int = pydantic.Field(default=8, ge=1)

@@ -4,13 +4,15 @@ Collective: each rank passes the images or features of its own part of the set, 
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from samx.network import Network
 from training.distribution import add_up
-from training.hog import hog
+from training.hog import NUM_CELLS, hog
 from training.loop import compute_features
 
 _HOG_DIM = 128
@@ -18,9 +20,28 @@ _OVERSAMPLING = 32
 _SUBSPACE_ITERATIONS = 8
 
 
-def hog_features(images_NHW: Tensor, device: torch.device, dim: int = _HOG_DIM) -> Tensor:
+def hog_features(
+    images_NHW: Tensor, device: torch.device, dim: int = _HOG_DIM, *, num_cells: int = NUM_CELLS
+) -> Tensor:
     """Principal components of the HOG of preprocessed uint8 images, unit vectors `(N, dim)`."""
-    return principal_components(compute_features(hog, images_NHW, device), dim)
+    return principal_components(compute_features(partial(hog, num_cells=num_cells), images_NHW, device), dim)
+
+
+def learned_features(
+    network: Network, images_NHW: Tensor, device: torch.device, dim: int, *, num_cells: int = 1
+) -> Tensor:
+    """Principal components of what a network sees in each of `num_cells` x `num_cells` parts of the image.
+
+    One part says what is shown, several also where: a knee shows the bones of a lower leg in other places.
+
+    Returns:
+        Unit vectors `(N, dim)` of preprocessed uint8 images.
+    """
+
+    def pooled(images_N1HW: Tensor) -> Tensor:
+        return functional.adaptive_avg_pool2d(network.feature_maps(images_N1HW), num_cells).flatten(1)
+
+    return principal_components(compute_features(pooled, images_NHW, device), dim)
 
 
 def principal_components(features_ND: Tensor, dim: int) -> Tensor:

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 _CHUNK = 16384
 _SEEDING_SAMPLE_PER_CLUSTER = 32
 _HIERARCHY_SAMPLE = 10_000
+_CHUNK_OF_PAIRS = 1024
 _PASSES_AGAINST_TINY = 3
 """Then tiny clusters stay: some radiographs are alone, and would only hand their cluster around."""
 
@@ -124,6 +125,7 @@ def hierarchy_seeds(
     *,
     linkage: Literal["average", "ward"] = "average",
     fine_clusters: int = 0,
+    concentration: float = 0.0,
 ) -> Tensor:
     """Centroids to start k-means from, by a hierarchy that joins from below: small groups stay that k-means++ misses.
 
@@ -136,6 +138,7 @@ def hierarchy_seeds(
         generator: on the CPU, in the same state on all ranks.
         linkage: Ward's, by the spread that joining adds (Ward 1963), or by the mean cosine between groups.
         fine_clusters: clusters of the first level, more than K; 0: one level.
+        concentration: above 0, what is joined draws together first, see `mean_shift`.
 
     Returns:
         Unit vectors `(K, D)`.
@@ -148,8 +151,9 @@ def hierarchy_seeds(
         hierarchy = AgglomerativeClustering(
             num_clusters, linkage=linkage, metric="euclidean" if linkage == "ward" else "cosine"
         )
+        moved_SD = mean_shift(leaves_SD, concentration) if concentration else leaves_SD
         _, first, joined = np.unique(
-            hierarchy.fit_predict(leaves_SD.cpu().numpy()), return_index=True, return_inverse=True
+            hierarchy.fit_predict(moved_SD.cpu().numpy()), return_index=True, return_inverse=True
         )
         # Numbered by their first members: the hierarchy's own numbers change with the last bit of a feature.
         joined_S = torch.from_numpy(first.argsort().argsort()[joined]).to(leaves_SD.device)
@@ -157,6 +161,20 @@ def hierarchy_seeds(
     else:
         seeds_KD = leaves_SD.new_empty(num_clusters, leaves_SD.shape[1])
     return _from_first_rank(seeds_KD)
+
+
+def mean_shift(features_SD: Tensor, concentration: float) -> Tensor:
+    """Every unit vector moved to the mean of all, weighted by `exp(concentration * cosine)`; unit vectors again.
+
+    One step of mean shift (Comaniciu and Meer 2002) towards where they are dense, with the kernel of von Mises and
+    Fisher.
+    """
+    return torch.cat(
+        [
+            functional.normalize(((part @ features_SD.T - 1.0) * concentration).exp() @ features_SD, dim=1)
+            for part in torch.split(features_SD, _CHUNK_OF_PAIRS)
+        ]
+    )
 
 
 def mean_directions(features_ND: Tensor, assignments_N: Tensor, num_clusters: int) -> Tensor:

@@ -1,9 +1,11 @@
-"""Principal components are exact and repeatable."""
+"""Principal components are exact and repeatable; learned features know where, if they are asked to."""
 
 import torch
+from torch import Tensor
 from torch.nn import functional
 
-from training.features import concatenate_unit, principal_components
+from samx.network import ArchitectureConfig, Network
+from training.features import concatenate_unit, learned_features, principal_components
 
 
 def test_components_agree_with_the_singular_value_decomposition() -> None:
@@ -31,3 +33,23 @@ def test_no_more_components_than_there_are() -> None:
 def test_weights_decide_the_share_of_each_part() -> None:
     joined = concatenate_unit([(torch.tensor([[1.0, 0.0]]), 1.0), (torch.tensor([[0.0, 1.0]]), 0.5)])
     torch.testing.assert_close(joined, torch.tensor([[1.0, 0.0, 0.0, 0.5]]) / 1.25**0.5)
+
+
+class Shrinking(Network):
+    """Its feature maps are the image itself, at an eighth of the size."""
+
+    def feature_maps(self, images_N1HW: Tensor) -> Tensor:
+        return functional.avg_pool2d(images_N1HW, 8)
+
+
+def test_learned_features_of_several_cells_say_where() -> None:
+    """Two images of a bright half, left and right, between a dark and a bright one."""
+    left = torch.zeros(64, 64, dtype=torch.uint8)
+    left[:, :32] = 200
+    images = torch.stack([left, left.flip(1), torch.zeros_like(left), torch.full_like(left, 255)])
+    network = Shrinking(ArchitectureConfig(backbone="resnet18_slim"), num_classes=0)
+    whole, parts = (learned_features(network, images, torch.device("cpu"), 2, num_cells=cells) for cells in (1, 2))
+    torch.testing.assert_close(whole[0], whole[1])
+    assert float(whole[0] @ whole[2]) > 0.99, "darker than the mean, both"
+    assert float(parts[0] @ parts[1]) < -0.9
+    torch.testing.assert_close(parts.norm(dim=1), torch.ones(4))

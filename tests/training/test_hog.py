@@ -1,5 +1,6 @@
 """Histograms of oriented gradients follow shape, not contrast."""
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -12,10 +13,11 @@ def bars(side: int = 96, *, vertical: bool) -> Tensor:
     return image[None, None].contiguous()
 
 
-def test_descriptors_have_unit_blocks() -> None:
-    blocks = hog(torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(0)))
-    blocks = blocks.view(2, 4 * NUM_ORIENTATIONS, NUM_CELLS - 1, NUM_CELLS - 1)
-    torch.testing.assert_close(blocks.norm(dim=1), torch.ones(2, NUM_CELLS - 1, NUM_CELLS - 1), atol=1e-3, rtol=0)
+@pytest.mark.parametrize("num_cells", [NUM_CELLS, 8])
+def test_descriptors_have_unit_blocks(num_cells: int) -> None:
+    blocks = hog(torch.rand(2, 1, 96, 96, generator=torch.Generator().manual_seed(0)), num_cells)
+    blocks = blocks.view(2, 4 * NUM_ORIENTATIONS, num_cells - 1, num_cells - 1)
+    torch.testing.assert_close(blocks.norm(dim=1), torch.ones(2, num_cells - 1, num_cells - 1), atol=1e-3, rtol=0)
 
 
 def test_contrast_brightness_and_polarity_do_not_matter() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from training.pseudo_labels import hierarchy_seeds, kmeans_plus_plus, mean_directions, spherical_kmeans
+from training.pseudo_labels import hierarchy_seeds, kmeans_plus_plus, mean_directions, mean_shift, spherical_kmeans
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -206,3 +206,29 @@ def test_clusters_of_a_hierarchy_are_numbered_by_their_first_members() -> None:
     mixed = torch.cat([features[truth == bundle] for bundle in order])
     seeds = hierarchy_seeds([mixed], 5, generator())
     assert torch.equal((mixed @ seeds.T).argmax(1), truth)
+
+
+def test_mean_shift_draws_groups_together_and_leaves_loners() -> None:
+    features, truth = bundles(spread=0.1)
+    loner = torch.eye(16)[15:]
+    moved = mean_shift(torch.cat([features, loner]), 10.0)
+    torch.testing.assert_close(moved.norm(dim=1), torch.ones(len(moved)))
+    assert float(moved[-1] @ loner[0]) > 0.99
+    for bundle in range(5):
+        before, after = features[truth == bundle], moved[:-1][truth == bundle]
+        assert float((after @ after.T).min()) > float((before @ before.T).mean())
+
+
+def test_mean_shift_in_parts_is_mean_shift_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    features, _ = bundles()
+    expected = functional.normalize((features @ features.T * 10.0).exp() @ features, dim=1)
+    for size in (1024, 7):
+        monkeypatch.setattr("training.pseudo_labels._CHUNK_OF_PAIRS", size)
+        torch.testing.assert_close(mean_shift(features, 10.0), expected)
+
+
+def test_a_concentrated_hierarchy_starts_from_features_as_they_are() -> None:
+    """Only what is joined is decided by what was moved; the seeds are means of the features themselves."""
+    features, truth = bundles(spread=0.1)
+    seeds = hierarchy_seeds([features], 5, generator(), concentration=10.0)
+    torch.testing.assert_close(seeds, mean_directions(features, truth, 5))

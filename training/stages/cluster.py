@@ -13,8 +13,7 @@ from samx.errors import WrongInput
 from samx.network import Network
 from training import distribution, plots
 from training.dataset import load_dataset
-from training.features import concatenate_unit, hog_features, principal_components
-from training.loop import compute_features
+from training.features import concatenate_unit, hog_features, learned_features, principal_components
 from training.metrics import agreement, purity, purity_by_chance
 from training.pseudo_labels import Clustering, hierarchy_seeds, spherical_kmeans
 from training.run import Run
@@ -38,7 +37,12 @@ def cluster(run: Run) -> None:
     features_MD = _features(run, development.images_NHW[distribution.own_part(len(development))])
     generator = run.generator("cluster")
     seeds_KD = hierarchy_seeds(
-        [features_MD], config.num_clusters, generator, linkage=config.linkage, fine_clusters=config.fine_clusters
+        [features_MD],
+        config.num_clusters,
+        generator,
+        linkage=config.linkage,
+        fine_clusters=config.fine_clusters,
+        concentration=config.concentration,
     )
     found = _kmeans(run, features_MD, generator, seeds_KD)
     other = _kmeans(run, features_MD, run.generator("cluster", "another seed"), None)
@@ -95,10 +99,11 @@ def _features(run: Run, images_MHW: torch.Tensor) -> torch.Tensor:
         network = Network(run.config.architecture, num_classes=0)
         network.load_state_dict(safetensors.torch.load(run.read("pretrain/weights.safetensors")))
         network = network.to(run.device).eval()
-        learned_MD = compute_features(network.features, images_MHW, run.device)
-        parts.append((principal_components(learned_MD, config.pca_dim), config.learned_weight))
+        learned_MD = learned_features(network, images_MHW, run.device, config.pca_dim, num_cells=config.learned_cells)
+        parts.append((learned_MD, config.learned_weight))
     if config.hog_weight:
-        parts.append((hog_features(images_MHW, run.device, config.pca_dim), config.hog_weight))
+        hog_MD = hog_features(images_MHW, run.device, config.pca_dim, num_cells=config.hog_cells)
+        parts.append((hog_MD, config.hog_weight))
     if config.pixel_weight:
         pixels_MD = images_MHW.flatten(1).float() / 255.0
         parts.append((principal_components(pixels_MD, config.pca_dim), config.pixel_weight))
