@@ -74,14 +74,14 @@ def spherical_kmeans(
     Raises:
         ValueError: fewer features than clusters.
     """
-    total, offset = _count(shards)
-    if total < num_clusters:
-        raise ValueError(f"{total} features cannot make {num_clusters} clusters")
     centroids_KD = kmeans_plus_plus(shards, num_clusters, generator) if initial_KD is None else initial_KD
     before_N: Tensor | None = None
     num_reseeded = 0
     for iteration in range(iterations + 1):
         assignments_N, similarities_N, sums_KD = _assign(shards, centroids_KD)
+        total, offset = _count(len(assignments_N))
+        if total < num_clusters:
+            raise ValueError(f"{total} features cannot make {num_clusters} clusters")
         sizes_K = add_up(torch.bincount(assignments_N, minlength=num_clusters))
         limit = smallest if iteration < _PASSES_AGAINST_TINY else 1
         poor_E = (sizes_K < limit).nonzero().flatten()
@@ -187,9 +187,8 @@ def _sums(features_ND: Tensor, assignments_N: Tensor, num_clusters: int) -> Tens
     return sums_KD.index_add_(0, assignments_N, features_ND)
 
 
-def _count(shards: Sequence[Tensor]) -> tuple[int, int]:
+def _count(own: int) -> tuple[int, int]:
     """Features of all ranks, and of the ranks before this one."""
-    own = sum(len(shard) for shard in shards)
     lengths = torch.zeros(num_ranks(), dtype=torch.int64)
     lengths[rank()] = own
     add_up(lengths)
@@ -221,7 +220,7 @@ def sample(shards: Sequence[Tensor], size: int, generator: torch.Generator) -> t
     Returns:
         `(S, D)` and int64 `(S,)`, the same on every rank.
     """
-    total, offset = _count(shards)
+    total, offset = _count(sum(len(shard) for shard in shards))
     chosen_S = torch.randperm(total, generator=generator)[:size].sort().values
     return _rows(shards, chosen_S, offset), chosen_S
 

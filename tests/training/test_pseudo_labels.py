@@ -232,3 +232,27 @@ def test_a_concentrated_hierarchy_starts_from_features_as_they_are() -> None:
     features, truth = bundles(spread=0.1)
     seeds = hierarchy_seeds([features], 5, generator(), concentration=10.0)
     torch.testing.assert_close(seeds, mean_directions(features, truth, 5))
+
+
+class CountedShards(Sequence[Tensor]):
+    """Counts how often all shards are read."""
+
+    def __init__(self, shards: Sequence[Tensor]) -> None:
+        self.shards, self.num_reads = shards, 0
+
+    def __len__(self) -> int:
+        return len(self.shards)
+
+    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
+        self.num_reads += index == 0
+        return self.shards[index]
+
+
+def test_shards_are_read_once_per_pass_and_twice_for_seeding() -> None:
+    features, _ = bundles(spread=0.2)
+    shards = CountedShards(features.split(30))
+    given = spherical_kmeans(shards, 5, iterations=20, generator=generator(), initial_KD=features[::40].clone())
+    assert shards.num_reads == given.num_iterations + given.num_reseeded
+    shards = CountedShards(features.split(30))
+    seeded = spherical_kmeans(shards, 5, iterations=0, generator=generator())
+    assert (shards.num_reads, seeded.num_iterations) == (3, 1)
