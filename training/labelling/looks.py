@@ -1,5 +1,6 @@
 """A closer look at one cluster or one radiograph, as the page gets it."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ from training.labelling.similarity import Positions
 
 RANDOM_MEMBERS, EDGE_MEMBERS, GROUP_MEMBERS, NEIGHBOURS = 24, 6, 6, 6
 _AGREED = 0.9
+_VIEW, _SIDE = re.compile(r"[A-Z0-9]{1,16}"), re.compile("[LRB]")
+"""What a label can carry; a tag may hold anything, and U says that there is no side."""
 
 
 def members_of(reading: Reading, cluster_id: int) -> Positions:
@@ -59,8 +62,8 @@ def look_at_cluster(
                 "label": one.label,
                 "confidence": round(one.confidence, 3),
                 "sources": one.sources,
-                "view": _agreed(pool, "view_position", members),
-                "laterality": _agreed(pool, "laterality", members) if _is_paired(one.label) else "",
+                "view": _agreed(pool, "view_position", members, _VIEW),
+                "laterality": _agreed(pool, "laterality", members, _SIDE) if _is_paired(one.label) else "",
             }
             for one in overview.suggester.of(cluster_id)
         ],
@@ -112,12 +115,13 @@ def _tag_counts(pool: Pool, attributes: Sequence[str], members: Positions) -> li
     ]
 
 
-def _agreed(pool: Pool, attribute: str, members: Positions) -> str:
-    """The value that nearly all of at least half of the radiographs bear; empty where there is none."""
-    counts = Counter(pool.rows[position].get(attribute, "") for position in members)
+def _agreed(pool: Pool, attribute: str, members: Positions, allowed: re.Pattern[str]) -> str:
+    """The value that nearly all of at least half of the radiographs bear; empty where there is none that is allowed."""
+    values = (pool.rows[position].get(attribute, "").upper() for position in members)
+    counts = Counter(value if allowed.fullmatch(value) else "" for value in values)
     num_silent = counts.pop("", 0)
     total = counts.total()
-    if total < num_silent:
+    if total == 0 or total < num_silent:
         return ""
     value, count = counts.most_common(1)[0]
     return value if count >= _AGREED * total else ""

@@ -152,3 +152,19 @@ def test_unknown_clusters_and_radiographs_are_not_found(desk: Desk) -> None:
         with pytest.raises(NotAllowed) as refusal:
             ask()
         assert refusal.value.code == "not_found"
+
+
+def test_suggested_view_and_side_are_what_nearly_all_tags_say_and_can_be_given(desk: Desk) -> None:
+    members = range(2, 120, 12)
+    for position in members:
+        desk.pool.rows[position].update(view_position="lat", laterality="R")
+    best = desk.cluster(2)["suggestions"][0]
+    assert (best["view"], best["laterality"]) == ("LAT", "R")
+    for position in list(members)[:3]:
+        desk.pool.rows[position].update(view_position="ap", laterality="L")
+    best = desk.cluster(2)["suggestions"][0]
+    assert (best["view"], best["laterality"]) == ("", "")
+    for position in members:
+        desk.pool.rows[position].update(view_position="A.P. seated", laterality="U")
+    best = desk.cluster(2)["suggestions"][0]
+    assert (best["view"], best["laterality"]) == ("", "")
