@@ -131,6 +131,8 @@ class Entry(Record):
     time: str
     """UTC, ISO 8601; empty where nobody decided at any time (a simulated reader)."""
     reader: str
+    request: str = ""
+    """Identifies what the page sent; empty where it did not say."""
     round: int = 1
     source: Source = ""
     """What the decision came from: an accepted suggestion, a typed label."""

@@ -6,7 +6,7 @@ One lock stands around everything that looks at the state of the reading: reques
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -17,11 +17,10 @@ import pydantic
 from samx.anatomy import ANATOMY, DISCARD, MIXED
 from samx.errors import PreconditionFailed
 from training.labelling import audit, progress
+from training.labelling.atlas import Atlas, Layout
 from training.labelling.decisions import (
-    Correct,
     Decision,
     Entry,
-    Name,
     Reader,
     Redo,
     RedoRequest,
@@ -37,19 +36,19 @@ from training.labelling.decisions import (
 from training.labelling.decisions import (
     Record as Model,
 )
+from training.labelling.history import LENGTH, history, since, text_of
 from training.labelling.looks import look_at_cluster, look_at_radiograph, members_of
 from training.labelling.overview import Overview
 from training.labelling.pool import Pool
 from training.labelling.reading import NotAllowed, Reading
 from training.labelling.record import Record
-from training.labelling.similarity import nearest_neighbours, pca_map, split_features, tsne_map
+from training.labelling.similarity import nearest_neighbours, split_features
 from training.labelling.suggestions import tag_labels
 from training.run import read_table
 
 logger = logging.getLogger(__name__)
 
 SPLIT_MEMBERS = 12
-_HISTORY = 100
 _ATTEMPTS = 10
 _PREDICTIONS = "cross_validate/predictions.csv"
 
@@ -65,6 +64,8 @@ class Request(Model):
     source: Source = ""
     force: bool = False
     """Decide although another reader has decided about the same since `seen`."""
+    id: str = pydantic.Field(default="", pattern=r"^[A-Za-z0-9-]{0,64}$")
+    """Of this request, so that one which is sent again because its answer was lost is not decided twice."""
     wish: Wish
 
 
@@ -91,7 +92,7 @@ class Desk:
         self._tags = tag_labels(pool.rows)
         self._overview = Overview(pool, self._tags)
         self._answers = self._read_answers()
-        self._map: dict[str, Any] = {}
+        self._atlas = Atlas(pool.features_ND)
         self._neighbours_NK: np.ndarray[Any, np.dtype[np.int64]] | None = None
         self._overview.update(self.reading)
         if with_neighbours:
@@ -117,7 +118,7 @@ class Desk:
             return self._facts() | {
                 "clusters": list(self._overview.rows.values()),
                 "order": self._overview.order,
-                "history": self._history(self.reading.entries[-_HISTORY:]),
+                "history": history(self.reading, self.reading.entries[-LENGTH:]),
             }
 
     def cluster(self, cluster_id: int) -> dict[str, Any]:
@@ -146,31 +147,17 @@ class Desk:
             ]
         }
 
-    def map(self, layout: str) -> dict[str, Any]:
-        """Where the clusters are on a plane, by principal components or by t-SNE."""
+    def map(self, layout: Layout) -> dict[str, Any]:
+        """Where the clusters are on a plane; not under the lock, as t-SNE takes seconds."""
         with self._lock:
-            ids, centroids_CD = list(self._overview.ids), self._overview.suggester.centroids_CD
-            members = list(self.reading.members.values())
-        key = (layout, tuple(ids))
-        if self._map.get(f"{layout} key") != key:
-            if layout == "tsne":
-                points = tsne_map(centroids_CD)
-            else:
-                points = np.stack([self._points()[positions].mean(0) for positions in members])
-            self._map |= {layout: points, f"{layout} key": key}
-        return {
-            "layout": layout,
-            "clusters": [
-                {"id": cluster_id, "x": round(float(x), 4), "y": round(float(y), 4)}
-                for cluster_id, (x, y) in zip(ids, self._map[layout].tolist(), strict=True)
-            ],
-        }
+            members, centroids_CD = dict(self.reading.members), self._overview.suggester.centroids_CD
+        return {"layout": layout, "clusters": self._atlas.clusters(layout, members, centroids_CD)}
 
     def map_points(self) -> bytes:
-        """Where the radiographs are by principal components, x and y as little-endian uint16; then their clusters."""
+        """Where the radiographs are (see training.labelling.atlas), then the cluster of each, little-endian int32."""
         with self._lock:
             cluster_N = self.reading.cluster_N.astype("<i4")
-        return bytes(np.rint(self._points() * 65535).astype("<u2").tobytes() + cluster_N.tobytes())
+        return self._atlas.radiographs() + bytes(cluster_N.tobytes())
 
     def audit(self, limit: int) -> dict[str, Any]:
         """The radiographs most likely under the wrong label."""
@@ -214,6 +201,8 @@ class Desk:
         with self._lock:
             before, order = self._overview.rows, self._overview.order
             for _ in range(_ATTEMPTS):
+                if request.id and (done := self.reading.entry_of_request(request.id)):
+                    return self.changes(request.seen) | {"opened": _opened(done.decision)}
                 entry = self._entry(request)
                 try:
                     self._record.append(entry)
@@ -238,14 +227,11 @@ class Desk:
             up_to_date = before is not None and seen >= self.reading.number - 1
             known = before if up_to_date and before is not None else {}
             changed = [row for cluster_id, row in self._overview.rows.items() if known.get(cluster_id) != row]
-            new = self.reading.entries[max(0, min(seen, self.reading.number)) :]
-            about = {one.decision.entry for one in new if isinstance(one.decision, Undo | Redo)}
-            shown = [*new, *(self.reading.entries[number - 1] for number in sorted(about))]
             return self._facts() | {
                 "clusters": changed,
                 "gone": [cluster_id for cluster_id in self._ever() if cluster_id not in self._overview.rows],
                 "order": None if up_to_date and order == self._overview.order else self._overview.order,
-                "history": self._history(shown[-_HISTORY:]),
+                "history": history(self.reading, since(self.reading, seen)),
             }
 
     def _entry(self, request: Request) -> Entry:
@@ -268,6 +254,7 @@ class Desk:
             number=self.reading.number + 1,
             time=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
             reader=request.reader,
+            request=request.id,
             round=self.reading.round,
             source=request.source,
             seconds=None if request.seconds is None else round(request.seconds, 2),
@@ -312,29 +299,8 @@ class Desk:
             "progress": progress.progress(self.reading),
         }
 
-    def _history(self, entries: Iterable[Entry]) -> list[dict[str, Any]]:
-        return [
-            {
-                "number": entry.number,
-                "time": entry.time,
-                "reader": entry.reader,
-                "action": entry.decision.action,
-                "text": text_of(entry),
-                "undone": entry.number in self.reading.undone,
-                "can_undo": entry.number > self.reading.number - _HISTORY and self.reading.can_undo(entry.number),
-                "clusters": sorted(number for kind, number in touched(entry.decision) if kind == "cluster"),
-                "radiographs": sorted(number for kind, number in touched(entry.decision) if kind == "radiograph"),
-            }
-            for entry in sorted({one.number: one for one in entries}.values(), key=lambda one: -one.number)
-        ]
-
     def _ever(self) -> list[int]:
         return [*range(self.reading.next_cluster_id)] if self.reading.parents or self.reading.undone else []
-
-    def _points(self) -> Any:
-        if "points" not in self._map:
-            self._map["points"] = pca_map(self.pool.features_ND)
-        return self._map["points"]
 
     def _read_answers(self) -> dict[int, tuple[str, float]]:
         """What the classifier said of each radiograph out of fold; nothing before phase 2."""
@@ -350,29 +316,6 @@ class Desk:
         started = time.monotonic()
         self._neighbours_NK = nearest_neighbours(self.pool.features_ND, audit.NUM_NEIGHBOURS)
         logger.info("the audit is ready: neighbours found in %.0f s", time.monotonic() - started)
-
-
-def text_of(entry: Entry) -> str:
-    """An entry in words."""
-    match entry.decision:
-        case Name(clusters=ids, label=label):
-            return f"{label}: {_clusters(ids)}"
-        case Split(cluster_id=parent, members=parts):
-            return f"split cluster {parent} into {', '.join(map(str, parts))}"
-        case Correct(radiographs=positions, label=label):
-            return f"{label}: {len(positions)} radiograph{'s' if len(positions) > 1 else ''}"
-        case Undo(entry=number) | Redo(entry=number):
-            return f"{entry.decision.action} of entry {number}"
-        case decision if hasattr(decision, "clusters"):
-            return f"{decision.action.replace('_', ' ')}: {_clusters(decision.clusters)}"
-        case decision:
-            return f"a new {decision.action}"
-
-
-def _clusters(ids: Sequence[int]) -> str:
-    shown = ", ".join(map(str, ids[:6]))
-    more = f" and {len(ids) - 6} more" if len(ids) > 6 else ""
-    return f"cluster{'s' if len(ids) > 1 else ''} {shown}{more}"
 
 
 def _opened(decision: Decision) -> list[int]:

@@ -123,6 +123,10 @@ class Reading:
                 self._check_built_upon(number)
                 self.check(self.entries[number - 1].decision)
 
+    def entry_of_request(self, request: str) -> Entry | None:
+        """The entry that a request of the page has become."""
+        return next((entry for entry in reversed(self.entries) if entry.request == request), None)
+
     def last_of(self, reader: str) -> int:
         """The reader's last decision that can be undone.
 

@@ -41,7 +41,7 @@ _MOST_SUSPECTS = 500
 _FOR_EVER = "private, max-age=31536000, immutable"
 _VIEWS = ("AP", "PA", "LAT", "OBL", "AXIAL")
 _LATERALITIES = ("L", "R", "B")
-_COMMON = ("reader", "seen", "seconds", "shown", "source", "force")
+_COMMON = ("reader", "seen", "seconds", "shown", "source", "force", "id")
 
 
 def application(desk: Desk, pictures: Pictures, *, title: str, command: str, token: str | None = None) -> ASGIApp:

@@ -63,6 +63,15 @@ def test_decision_is_answered_with_what_changed_and_stands_in_the_state(client: 
     assert state["progress"]["seconds_per_decision"] == 2.5
 
 
+def test_decision_that_is_sent_again_is_made_once(client: httpx.Client) -> None:
+    wish = {"reader": "AB", "seen": 0, "id": "42-a", "action": "split", "clusters": [0], "parts": 2}
+    first = client.post("/api/decisions", json=wish, headers=HERE).json()
+    again = client.post("/api/decisions", json=wish, headers=HERE)
+    assert again.status_code == 200
+    assert again.json()["opened"] == first["opened"]
+    assert client.get("/api/state").json()["number"] == 1
+
+
 def test_second_reader_is_told_of_the_first_and_may_insist(client: httpx.Client) -> None:
     client.post("/api/decisions", json=NAME, headers=HERE)
     wish = NAME | {"reader": "CD", "label": "foot"}
