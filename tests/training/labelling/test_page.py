@@ -295,6 +295,19 @@ def test_letters_of_a_label_are_never_taken_for_commands(page: Page, server: Ser
     assert set(server.labels().values()) == {None}
 
 
+def test_key_that_is_held_down_decides_once(page: Page, server: Server) -> None:
+    page.wait_for_load_state("networkidle")
+    before = current(page)
+    for _ in range(5):
+        page.keyboard.down("Delete")  # without an up: the browser says that it repeats
+        page.wait_for_function(
+            "(id) => !document.getElementById('sheet').ariaLabel.startsWith(`Cluster ${id}:`)", arg=before
+        )
+    page.keyboard.up("Delete")
+    saved(page)
+    assert [number for number, label in server.labels().items() if label == "discard"] == [before]
+
+
 def test_undo_goes_back_to_the_cluster_and_redo_names_it_again(page: Page, server: Server) -> None:
     page.keyboard.type("hip")
     named = press(page, "Enter")
@@ -442,6 +455,8 @@ def test_map_names_what_is_selected_with_the_keyboard(page: Page, server: Server
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Space")
     page.locator("#map-picked").get_by_text("2 clusters selected").wait_for()
+    page.keyboard.press("Enter")  # takes no suggestion: many clusters are named by a word alone
+    assert set(server.labels().values()) == {None}
     page.keyboard.type("should")
     page.keyboard.press("Enter")
     page.locator("#legend").get_by_text("Shoulder").wait_for()
@@ -519,6 +534,26 @@ def test_server_that_goes_and_comes_back_gets_every_decision_in_order(page: Page
     assert [entry["clusters"] for entry in server.state()["history"]] == [[second], [first]]  # newest first
 
 
+def test_decision_whose_answer_is_lost_is_made_once(page: Page, server: Server) -> None:
+    page.wait_for_load_state("networkidle")
+    lost: list[int] = []
+
+    def lose_the_first_answer(route: Any) -> None:
+        answer = route.fetch()
+        if lost:
+            route.fulfill(response=answer)
+        else:
+            lost.append(answer.status)
+            route.abort()
+
+    page.route("**/api/decisions", lose_the_first_answer)
+    named = press(page, "Delete")
+    saved(page)
+    assert lost == [200]
+    (entry,) = server.state()["history"]
+    assert entry["clusters"] == [named]
+
+
 @pytest.mark.parametrize(("answer", "label"), [("Keep theirs", "knee"), ("Replace with mine", "hand")])
 def test_second_reader_is_told_and_chooses(browser: Any, server: Server, answer: str, label: str) -> None:
     with reading(browser, server, "ab") as first, reading(browser, server, "cd") as second:
@@ -534,6 +569,9 @@ def test_second_reader_is_told_and_chooses(browser: Any, server: Server, answer:
         bar.wait_for()
         assert "knee" in bar.inner_text()
         assert server.labels()[cluster_id] == "knee"
+        second.reload()  # the question stays
+        ready(second)
+        bar.wait_for()
         bar.get_by_role("button", name=answer).click()
         bar.wait_for(state="hidden")
         saved(second)

@@ -96,10 +96,13 @@ function showBars() {
 
 document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || document.querySelector("dialog[open]")) return;
-  if (event.altKey && !event.ctrlKey && /^Digit[1-5]$/.test(event.code)) {
+  const types = takesText(event.target) && event.target.value !== "";
+  if (event.repeat && (event.key === "Enter" || !types) && !event.key.startsWith("Arrow") && event.key !== "Tab") {
+    event.preventDefault(); // a key that is held down decides once
+  } else if (event.altKey && !event.ctrlKey && /^Digit[1-5]$/.test(event.code)) {
     event.preventDefault();
     go(VIEWS[Number(event.code.slice(-1)) - 1].name);
-  } else if (event.key === "?" && !event.ctrlKey && !(takesText(event.target) && (event.target.value || event.target.id === "jump-to"))) {
+  } else if (event.key === "?" && !event.ctrlKey && !types && event.target.id !== "jump-to") {
     event.preventDefault();
     showHelp();
   } else {

@@ -7,7 +7,7 @@ import { applyAnswer, applyEarly, applyState, changed, store, takeBack } from ".
 const STALE_MILLISECONDS = 180_000; // a hidden tab's timers may be slowed to one a minute
 const LONGEST_WAIT_SECONDS = 8;
 
-let items = []; // {id, request, before, settle}
+let items = []; // {id, request, before, settle, tried}
 let taken = []; // decisions taken back before they were sent, for redo
 let inFlight = false;
 let failures = 0;
@@ -47,7 +47,7 @@ function adopt() {
     const record = JSON.parse(localStorage.getItem(name));
     if (!record || (!record.released && Date.now() - record.alive < STALE_MILLISECONDS)) continue;
     localStorage.removeItem(name);
-    for (const item of record.items) items.push({ ...item, before: applyEarly(item.request) });
+    for (const item of record.items) items.push({ ...item, before: applyEarly(item.request), tried: true });
     conflicts.push(...record.conflicts);
   }
   keep();
@@ -72,10 +72,11 @@ export function startQueue() {
 
 /** Take a decision. It is shown at once; the promise gives the server's answer, or null if it was refused. */
 export function decide(request) {
-  const whole = { reader: store.reader, seen: store.number, seconds: null, shown: 0, force: false, ...request };
+  const id = crypto.getRandomValues(new Uint32Array(3)).join("-"); // sent again, it is not decided twice
+  const whole = { reader: store.reader, seen: store.number, seconds: null, shown: 0, force: false, ...request, id };
   if (!["undo", "redo"].includes(request.action)) taken = [];
   return new Promise((settle) => {
-    items.push({ id: crypto.getRandomValues(new Uint32Array(1))[0], request: whole, before: applyEarly(whole), settle });
+    items.push({ id, request: whole, before: applyEarly(whole), settle, tried: false });
     keep();
     changed();
     send();
@@ -92,6 +93,7 @@ async function send() {
   clearTimeout(timer);
   inFlight = true;
   const item = items[0];
+  item.tried = true; // from here on the server may have it, whatever becomes of the answer
   try {
     const answer = await post("decisions", item.request);
     finish(item);
@@ -169,7 +171,7 @@ export function resolve(conflict, replace) {
 /** Take back the reader's last decision: the last unsent one, or else the last saved one. Gives the clusters concerned. */
 export async function undo(entry = null) {
   const last = items.at(-1);
-  if (entry === null && last && !(inFlight && items.length === 1)) {
+  if (entry === null && last && !last.tried) {
     finish(last);
     takeBack(last.before);
     taken.push(last.request);

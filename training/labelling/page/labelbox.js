@@ -10,9 +10,9 @@ let made = 0;
  * A combobox of labels.
  *
  * Options: `label` (what it is for), `placeholder`, `onChoose({label, view, laterality, source})`, `digits` (whether
- * suggestions are taken by number). Returns `{root, input, suggest, clear, handleKey, focus}`.
+ * suggestions are taken by number), `marked` (whether Enter alone takes the first suggestion). Returns `{root, input, suggest, clear, handleKey, focus}`.
  */
-export function createLabelBox({ label, placeholder = "Type a label", onChoose, digits = true, empty = "" }) {
+export function createLabelBox({ label, placeholder = "Type a label", onChoose, digits = true, empty = "", marked = true }) {
   made += 1;
   const listId = `labels-${made}`;
   const inputId = `label-${made}`;
@@ -64,7 +64,7 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
           one.confidence === undefined ? null : bar(one.confidence),
           one.sources?.length ? element("span", { className: "option-why" }, one.sources.join(" · ")) : null)),
     );
-    mark(options.length ? 0 : -1);
+    mark(options.length && marked ? 0 : -1);
   }
 
   function showMatches() {
@@ -107,10 +107,12 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
 
   function handleEnter() {
     if (at >= 0) choose(at);
-    else if (options.length) {
+    else if (!input.value.trim()) {
+      announce(options.length ? "Type a label, or choose a suggestion." : "Nothing is suggested. Type a label.");
+    } else if (options.length) {
       mark(options.length - 1);
       announce("No label matches. Press Enter again to make a new label.");
-    } else announce(input.value.trim() ? "No label matches." : "Nothing is suggested. Type a label.");
+    }
   }
 
   /** Take the key if it is for the list; true if it was. */
@@ -118,7 +120,8 @@ export function createLabelBox({ label, placeholder = "Type a label", onChoose, 
     if (event.ctrlKey || event.altKey || event.metaKey) return false;
     const typed = input.value.trim() !== "";
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-      if (options.length) mark((at + (event.key === "ArrowDown" ? 1 : -1) + options.length) % options.length);
+      const step = event.key === "ArrowDown" ? 1 : -1;
+      if (options.length) mark(at < 0 && step < 0 ? options.length - 1 : (at + step + options.length) % options.length);
     } else if (event.key === "Enter") {
       handleEnter();
     } else if (event.key === "Escape" && typed) {

@@ -22,7 +22,7 @@ let pickedAt = 0;
 
 const box = createLabelBox({
   label: "Label of the selected clusters",
-  digits: false,
+  marked: false, // many clusters at once: a word or a number names them, Enter alone does not
   onChoose: ({ label }) => name(label),
 });
 
@@ -79,6 +79,7 @@ function showPicked() {
     sources: [`suggested for ${sure.length} of ${count(rows.length, "cluster")}`],
   })));
   for (const id of ["map-clear", "map-open"]) byId(id).disabled = rows.length === 0;
+  byId("map-undecided").disabled = named === 0;
   if (rows.length) announce(`${count(rows.length, "cluster")} selected.`, { quiet: true });
   plot.draw();
 }
@@ -268,7 +269,9 @@ export function startMap() {
   const open = button("Look closer", "", () => { location.hash = `#name/${[...picked][0]}`; });
   deselect.id = "map-clear";
   open.id = "map-open";
-  byId("map-actions").replaceChildren(deselect, open);
+  const rest = button("Undecided only", "", () => pick([...picked].filter((id) => store.clusters.get(id)?.label === null), false));
+  rest.id = "map-undecided";
+  byId("map-actions").replaceChildren(deselect, open, rest);
   byId("layout").addEventListener("change", (event) => {
     layout = event.target.value;
     hover(null);

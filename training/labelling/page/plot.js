@@ -23,6 +23,7 @@ export function createPlot(canvas) {
   let radiographs = 1;
   let cloud = null; // the points, kept until something about them changes
   let frame = 0;
+  let unit = 1;
 
   const span = () => Math.min(canvas.clientWidth, canvas.clientHeight) - 2 * MARGIN;
   const shown = () => self.bubbles.filter((bubble) => store.clusters.has(bubble.id));
@@ -109,12 +110,13 @@ export function createPlot(canvas) {
     const ratio = devicePixelRatio || 1;
     const [width, height] = [Math.round(canvas.clientWidth * ratio), Math.round(canvas.clientHeight * ratio)];
     if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
+    const style = getComputedStyle(canvas);
+    const theme = Object.fromEntries(["soft", "ink", "panel", "accent"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
+    unit = parseFloat(getComputedStyle(document.documentElement).fontSize) / 15; // the page grows with the screen
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.clearRect(0, 0, width, height);
     if (self.points) context.putImageData(drawCloud(ratio), 0, 0);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const style = getComputedStyle(canvas);
-    const theme = Object.fromEntries(["soft", "ink", "panel", "accent"].map((name) => [name, style.getPropertyValue(`--${name}`)]));
     const words = [];
     for (const bubble of shown().sort((a, b) => radius(b.id) - radius(a.id))) drawBubble(bubble, theme, words);
     drawWords(words, theme);
@@ -140,7 +142,7 @@ export function createPlot(canvas) {
     context.globalAlpha = 1;
     if (isPicked) ring(x, y, size + 4, accent, 1.5);
     if (id === self.here) ring(x, y, size + 3, ink, 2.5);
-    if (size > 15) words.push({ x, y, size, text: label === null ? String(id) : nameOf(label) });
+    if (size > 15 * unit) words.push({ x, y, size, text: label === null ? String(id) : nameOf(label) });
   }
 
   function ring(x, y, size, colour, width) {
@@ -154,9 +156,9 @@ export function createPlot(canvas) {
   /** Names of the large bubbles, above all bubbles; where two would overlap the smaller one stays without. */
   function drawWords(words, { ink, panel }) {
     const taken = [];
-    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 3 });
+    Object.assign(context, { textAlign: "center", textBaseline: "middle", lineJoin: "round", lineWidth: 3 * unit });
     for (const { x, y, size, text } of words) {
-      const height = size > 26 ? 13 : 11;
+      const height = (size > 26 * unit ? 13 : 11) * unit;
       context.font = `600 ${height}px system-ui, sans-serif`;
       const half = context.measureText(text).width / 2 + 2;
       const overlaps = taken.some((other) => Math.abs(other.x - x) < other.half + half && Math.abs(other.y - y) < height + 2);
@@ -195,7 +197,7 @@ export function createPlot(canvas) {
     const { width, height } = canvas;
     const image = new ImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
-    const dot = Math.max(2, Math.round(1.5 * ratio));
+    const dot = Math.max(2, Math.round(1.5 * ratio * unit));
     const [left, top] = toScreen({ x: 0, y: 0 });
     const [right, bottom] = toScreen({ x: 1, y: 1 });
     for (let index = 0; index < ids.length; index += 1) {

@@ -69,7 +69,7 @@ const KEYS = {
     ["R", "reset"], ["I", "invert"], ["+ -", "larger, smaller"], ["← →", "previous, next"], ["M", "move out to a label"], ["Esc", "close"],
   ],
   "Map": [
-    ["Arrows", "to the nearest cluster"], ["Space", "select it, or not"], ["A–Z", "type a label for all selected"],
+    ["Arrows", "to the nearest cluster"], ["Space", "select it, or not"], ["A–Z, 1–5", "a label for all selected"],
     ["Shift+drag", "lasso"], ["+ - 0", "larger, smaller, whole"], ["Esc", "select nothing"],
   ],
   "Audit": [
