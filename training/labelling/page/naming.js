@@ -49,7 +49,10 @@ async function show(id) {
       if (trail.current() === id) place(id, value);
     } catch (error) {
       byId("sheet").classList.remove("waiting");
-      if (error.status === 404) store.clusters.delete(id);
+      if (error.status === 404) { // split elsewhere
+        store.clusters.delete(id);
+        return goOn();
+      }
       announce(error.status ? error.message : "The server does not answer. The sheet comes when it does.");
       if (!error.status) setTimeout(() => trail.current() === id && showing !== id && show(id), 2000);
       return undefined;

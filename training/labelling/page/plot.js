@@ -190,14 +190,14 @@ export function createPlot(canvas) {
     const colours = new Map();
     for (const [id, { label }] of store.clusters) {
       const [r, g, b] = colourOf(label) ?? [128, 142, 152];
-      colours.set(id, (label === null ? 0x66000000 : 0x99000000) | (b << 16) | (g << 8) | r);
+      colours.set(id, (label === null ? 0x80000000 : 0xaa000000) | (b << 16) | (g << 8) | r);
     }
     const key = [canvas.width, canvas.height, ...Object.values(look), ids.length, ...colours.values()].join();
     if (cloud?.key === key) return cloud.image;
     const { width, height } = canvas;
     const image = new ImageData(width, height);
     const pixels = new Uint32Array(image.data.buffer);
-    const dot = Math.max(2, Math.round(1.5 * ratio * unit));
+    const dot = Math.max(2, Math.round(1.9 * ratio * unit));
     const [left, top] = toScreen({ x: 0, y: 0 });
     const [right, bottom] = toScreen({ x: 1, y: 1 });
     for (let index = 0; index < ids.length; index += 1) {
