@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 import pydantic
 
+from samx.cores import available_cores
 from samx.errors import WrongInput
 
 PREFIX = "SAMX_"
@@ -16,11 +17,6 @@ PREFIX = "SAMX_"
 
 BUNDLED_ARTIFACT = Path(__file__).resolve().parent.parent / "artifact"
 """Where a bento carries its artifact: beside the package."""
-
-
-def usable_cores() -> int:
-    """Cores this process may run on; fewer than the machine has where a cpuset limits it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Settings(pydantic.BaseModel):
@@ -36,7 +32,7 @@ class Settings(pydantic.BaseModel):
     """Largest request body. A radiograph of 5000 x 6000 pixels in 16 bit, uncompressed, has 60 MB."""
     body_timeout_seconds: float = pydantic.Field(default=60.0, gt=0)
     """How long a body may take to arrive; a slower client is told so (408) and makes room."""
-    threads: int = pydantic.Field(default_factory=lambda: min(usable_cores(), 8), ge=1)
+    threads: int = pydantic.Field(default_factory=lambda: min(available_cores(), 8), ge=1)
     """Radiographs read and classified at the same time; the cores are divided among them."""
     max_waiting: int = pydantic.Field(default=16, ge=0)
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
@@ -46,7 +42,7 @@ class Settings(pydantic.BaseModel):
     @property
     def torch_threads(self) -> int:
         """Threads torch may use for one radiograph, so that all together do not exceed the cores."""
-        return max(1, usable_cores() // self.threads)
+        return max(1, available_cores() // self.threads)
 
     @classmethod
     def from_environment(cls) -> Self:

@@ -32,7 +32,8 @@ class IndexConfig(Section):
     """Reading every radiograph once."""
 
     num_workers: int = pydantic.Field(default=0, ge=0)
-    """Processes that read radiographs; 0: one per core, 1: this process alone. Does not change the result."""
+    """Processes that read radiographs; 0: one per core that may be used, 1: this process alone. Does not change the
+    result."""
     shard_size: int = pydantic.Field(default=512, ge=1)
     """Radiographs per file of cached images; an interrupted index continues at the next shard."""
     pseudonym_salt: str = ""

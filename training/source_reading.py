@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import label_in_text
+from samx.cores import available_cores
 from samx.errors import RadiographError
 from samx.preprocessing import PreprocessingConfig, preprocess
 from samx.radiograph import Radiograph, read_radiograph
@@ -78,7 +79,7 @@ def read_files(
         return
     # Spawned, not forked: the caller may hold threads (torch, boto3).
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers or os.cpu_count(), context, initializer=_live_with_parent)
+    pool = ProcessPoolExecutor(num_workers or available_cores(), context, initializer=_live_with_parent)
     pending: deque[Future[Reading]] = deque()
     try:
         for item in items:

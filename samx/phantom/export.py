@@ -3,12 +3,12 @@
 import csv
 import io
 import multiprocessing
-import os
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from samx.cores import available_cores
 from samx.phantom.dicom import to_dicom
 from samx.phantom.exposure import render
 from samx.phantom.plan import TRUTH_COLUMNS, PlannedRadiograph, plan_export, plan_one
@@ -52,7 +52,7 @@ def export_phantom(
     if foreign:
         raise ValueError(f"{target} holds {len(foreign)} files of another export, such as {min(foreign)}")
     write = partial(_write, folder=target, size=size)
-    processes = min(workers if workers is not None else (os.cpu_count() or 1), len(planned))
+    processes = min(workers if workers is not None else available_cores(), len(planned))
     progress = tqdm(total=len(planned), unit="radiograph", smoothing=0.05)
     with progress:
         if processes <= 1:

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from samx.artifact import resolve
 from samx.classifier import load_classifier
+from samx.cores import available_cores
 from samx.errors import (
     AccessDenied,
     ArtifactError,
@@ -26,7 +27,7 @@ from samx.errors import (
     WrongInput,
 )
 from samx.storage import open_storage
-from service.settings import Settings, usable_cores
+from service.settings import Settings
 from service.sorting.job import Job, SortRequest, create_job, open_job, unfinished_or_new
 from service.sorting.manifest import Frozen, freeze, shards_of_index
 from service.sorting.merging import merge
@@ -108,9 +109,9 @@ def _work(job: Job, frozen: Frozen, shards: range, options: argparse.Namespace, 
     device = options.device or Settings.from_environment().device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(available_cores())
     classifier, model = load_classifier(job.request.model, device=device)
-    capacity = Capacity(options.processes or usable_cores(), options.memory)
+    capacity = Capacity(options.processes or available_cores(), options.memory)
     total = min(shards.stop * job.request.shard_size, frozen.num_objects) - shards.start * job.request.shard_size
     with tqdm(total=total, unit=" objects", disable=None, smoothing=0.05) as bar:
 
