@@ -16,6 +16,7 @@ import numpy as np
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
 from training.labelling.reading import Reading
 from training.labelling.similarity import Array, Positions, probe_probabilities, solve_ridge
+from training.labelling.suggestions import in_words
 
 NUM_NEIGHBOURS = 20
 _WEIGHTS = {"neighbours": 0.5, "probe": 1.0, "tag": 1.0, "classifier": 1.5}
@@ -189,7 +190,7 @@ def _distance_ranks(reading: Reading, features_ND: Array) -> Array:
 
 
 def _reasons(shares: Mapping[str, Array], position: int, names: Sequence[str], label: int, far: float) -> list[str]:
-    name = names[label]
+    name = in_words(names[label])
     reasons = []
     if (share := shares["neighbours"][position, label]) >= _WORTH_SAYING:
         reasons.append(f"{share:.0%} of its neighbours in other clusters are {name}")

@@ -5,6 +5,7 @@ from typing import Any
 
 from training.labelling.decisions import Correct, Entry, Name, Redo, Split, Undo, touched
 from training.labelling.reading import Reading
+from training.labelling.suggestions import in_words
 
 LENGTH = 100
 """Entries that the page shows, and of which any can be undone there."""
@@ -42,11 +43,11 @@ def text_of(entry: Entry) -> str:
     """An entry in words."""
     match entry.decision:
         case Name(clusters=ids, label=label):
-            return f"{label}: {_clusters(ids)}"
+            return f"{in_words(label)}: {_clusters(ids)}"
         case Split(cluster_id=parent, members=parts):
             return f"split cluster {parent} into {', '.join(map(str, parts))}"
         case Correct(radiographs=positions, label=label):
-            return f"{label}: {len(positions)} radiograph{'s' if len(positions) > 1 else ''}"
+            return f"{in_words(label)}: {len(positions)} radiograph{'s' if len(positions) > 1 else ''}"
         case Undo(entry=number) | Redo(entry=number):
             return f"{entry.decision.action} of entry {number}"
         case decision if hasattr(decision, "clusters"):

@@ -55,6 +55,11 @@ def look_at_cluster(
         "random": sample(reading, cluster_id, RANDOM_MEMBERS),
         "nearest": by_similarity[:EDGE_MEMBERS].tolist(),
         "farthest": by_similarity[-EDGE_MEMBERS:][::-1].tolist(),
+        "corrections": {
+            int(position): reading.corrections[position].label
+            for position in members
+            if position in reading.corrections
+        },
         "tags": _tag_counts(pool, attributes, members),
         "num_tagged": overview.suggester.num_tagged(cluster_id),
         "suggestions": [

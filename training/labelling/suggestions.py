@@ -59,6 +59,11 @@ class Purity:
     """`probe` or `tags`."""
 
 
+def in_words(label: str) -> str:
+    """A label as it stands in a sentence."""
+    return label.replace("_", " ")
+
+
 def tag_labels(rows: Sequence[Mapping[str, str]]) -> list[str]:
     """The label that each radiograph's tags name; `discard` for what is not musculoskeletal, empty for none."""
     return [
@@ -222,7 +227,7 @@ class Suggester:
 
     def _sources(self, row: int, label: int) -> list[str]:
         words = []
-        name = self.labels[label]
+        name = in_words(self.labels[label])
         if count := int(self._tag_counts_CL[row, label]):
             words.append(f"{count} of {int(self._num_tagged_C[row])} tags say {name}")
         for other, similarity in self.nearest_named(row):

@@ -168,3 +168,10 @@ def test_suggested_view_and_side_are_what_nearly_all_tags_say_and_can_be_given(d
         desk.pool.rows[position].update(view_position="A.P. seated", laterality="U")
     best = desk.cluster(2)["suggestions"][0]
     assert (best["view"], best["laterality"]) == ("", "")
+
+
+def test_radiographs_that_were_moved_out_are_marked_on_the_sheet(desk: Desk, decide: Decide) -> None:
+    decide("correct", radiographs=[14], label="lower_leg")
+    assert desk.cluster(2)["corrections"] == {14: "lower_leg"}
+    assert desk.cluster(3)["corrections"] == {}
+    assert desk.state()["history"][0]["text"] == "lower leg: 1 radiograph"

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.training.labelling.made_run import KINDS, make_run
 from tests.training.small_run import small_config
 from training.config import ClusterConfig, LabelConfig
 from training.job import run_stage
@@ -138,7 +139,9 @@ def browser() -> Iterator[Any]:
 
 
 @contextmanager
-def reading(browser: Any, server: Server, reader: str, **options: Any) -> Iterator[Page]:
+def reading(
+    browser: Any, server: Server, reader: str, *, shown: str = "#sheet .tile:visible", **options: Any
+) -> Iterator[Page]:
     """A reader with the page open; at the end nothing went elsewhere and no script failed or was blocked."""
     context = browser.new_context(viewport={"width": 1280, "height": 800}, **options)
     context.set_default_timeout(10_000)
@@ -151,7 +154,7 @@ def reading(browser: Any, server: Server, reader: str, **options: Any) -> Iterat
     page.goto(server.url)
     page.get_by_label("Initials").fill(reader)
     page.keyboard.press("Enter")
-    ready(page)
+    ready(page, shown)
     yield page
     context.close()
     expected = ("responded with a status of", "net::ERR_")
@@ -165,9 +168,9 @@ def page(browser: Any, server: Server) -> Iterator[Page]:
         yield page
 
 
-def ready(page: Page) -> None:
+def ready(page: Page, shown: str = "#sheet .tile:visible") -> None:
     page.locator("body[data-ready]").wait_for()
-    page.locator("#sheet .tile:visible").first.wait_for()
+    page.locator(shown).first.wait_for()
 
 
 def current(page: Page) -> int:
@@ -432,18 +435,47 @@ def test_audit_confirms_moves_and_takes_back(page: Page, server: Server) -> None
     page.locator("#audit-question h3").wait_for()
     page.locator("#audit-strip .tile.here").wait_for()
     page.keyboard.press("Enter")
-    page.get_by_text("1 moved").wait_for()
+    page.locator("#audit-place").get_by_text(f"{len(first['together'])} moved").wait_for()
     page.keyboard.press("Space")
-    page.get_by_text("1 confirmed").wait_for()
+    page.locator("#audit-place").get_by_text("1 confirmed").wait_for()
     saved(page)
     corrections = [
         httpx.get(f"{server.url}/api/radiographs/{item['position']}").json()["correction"] for item in (first, second)
     ]
     assert corrections == [first["alternative"], second["label"]]
     page.keyboard.press("Control+z")
-    page.get_by_text("0 confirmed").wait_for()
+    page.locator("#audit-place").get_by_text("0 confirmed").wait_for()
     saved(page)
     assert httpx.get(f"{server.url}/api/radiographs/{second['position']}").json()["correction"] is None
+
+
+def test_audit_moves_suspects_together_but_not_what_was_taken_out(browser: Any, tmp_path: Path) -> None:
+    strays = (1, 13, 25)
+    make_run(tmp_path, num_radiographs=240, strays=dict.fromkeys(strays, "foot"))
+    server = Server(tmp_path / "run")
+    try:
+        for cluster_id in range(12):
+            server.decide("ZZ", action="name", clusters=[cluster_id], label=KINDS[cluster_id % 6])
+        until(lambda: bool(httpx.get(f"{server.url}/api/audit").json()["items"]))
+        first = httpx.get(f"{server.url}/api/audit").json()["items"][0]
+        assert sorted(first["together"]) == list(strays)
+        with reading(browser, server, "ab", shown="text=Every cluster is decided") as page:
+            page.keyboard.press("Alt+3")
+            page.get_by_text("move all 3 out").wait_for()
+            page.get_by_text("This is its tile, enlarged").wait_for()  # the source is not there
+            tile = page.locator(".companions .tile").first
+            tile.click()
+            page.get_by_text("move all 2 out").wait_for()
+            kept_in = int(tile.get_attribute("data-position"))
+            page.keyboard.press("Enter")
+            page.locator("#audit-place").get_by_text("2 moved").wait_for()
+            saved(page)
+        corrections = {
+            position: httpx.get(f"{server.url}/api/radiographs/{position}").json()["correction"] for position in strays
+        }
+        assert corrections == {position: None if position == kept_in else "foot" for position in strays}
+    finally:
+        server.stop()
 
 
 def test_map_names_what_is_selected_with_the_keyboard(page: Page, server: Server) -> None:

@@ -1,4 +1,5 @@
-// The audit: radiographs most likely in the wrong cluster, one by one, one key each.
+// The audit: radiographs most likely in the wrong cluster, one key each. Those of one cluster that may have the same
+// alternative come together; a click takes one out.
 
 import { get } from "./client.js";
 import { decide, redo, undo } from "./decisions.js";
@@ -20,6 +21,7 @@ let shownAt = 0;
 let loading = false;
 const done = { moved: 0, confirmed: 0 };
 const answered = new Map(); // position -> label given here
+const out = new Set(); // positions taken out of those shown together
 
 const picture = createPicture(byId("audit-picture"), byId("audit-stage"));
 const box = createLabelBox({
@@ -94,13 +96,12 @@ async function show() {
       `, called ${nameOf(item.label)}.`, given ? ` You said: ${nameOf(given)}.` : ""),
     element("p", { className: "list-heading" }, `Why it stands out (${percent(item.score)})`),
     element("ul", { className: "reasons" }, ...item.reasons.map((reason) => element("li", {}, reason))),
-    looks);
+    companions, looks);
+  out.clear();
+  showCompanions(item);
   showLooks(item);
   box.clear();
-  box.suggest([
-    { label: item.alternative, sources: ["the alternative: move it out"] },
-    { label: item.label, sources: ["the cluster's label: confirm it (also Space)"] },
-  ]);
+  suggest(item);
   byId("audit-note").textContent = "";
   if (visible) box.focus();
   announce(`${nameOf(item.label)}, or ${nameOf(item.alternative)}?`, { quiet: true });
@@ -111,6 +112,47 @@ async function show() {
     byId("audit-note").textContent = "The server does not answer.";
   }
   return undefined;
+}
+
+const left = (item) => item.together.filter((position) => !out.has(position));
+
+function suggest(item) {
+  const moved = left(item).length;
+  box.suggest([
+    { label: item.alternative, sources: [`the alternative: move ${moved > 1 ? `all ${moved}` : "it"} out`] },
+    { label: item.label, sources: ["the cluster's label: confirm it (also Space)"] },
+  ]);
+}
+
+// Other suspects of the cluster with the same alternative.
+
+const companions = element("div", { className: "companions" });
+
+async function showCompanions(item) {
+  companions.replaceChildren();
+  const others = item.together.filter((position) => position !== item.position);
+  if (!others.length) return;
+  const made = others.map((position) => createTile(() => {
+    const { tile } = made[others.indexOf(position)];
+    const isOut = !out.delete(position);
+    if (isOut) out.add(position);
+    tile.classList.toggle("out", isOut);
+    tile.setAttribute("aria-pressed", String(!isOut));
+    suggest(item);
+    announce(`${left(item).length} of ${item.together.length} are in.`);
+    box.focus();
+  }));
+  companions.append(
+    element("p", { className: "list-heading" }, `With it ${others.length} more, for the same label. A click takes one out.`),
+    element("div", {}, ...made.map(({ tile }) => tile)));
+  const shown = await sprite(others);
+  if (items[at] === item) {
+    made.forEach((one, index) => {
+      one.show(others[index], shown, index, `perhaps ${nameOf(item.alternative)}`);
+      one.tile.setAttribute("aria-pressed", "true");
+    });
+  }
+  shown.close();
 }
 
 // What the two labels look like elsewhere: the most typical radiographs of the cluster, and of the alternative's largest.
@@ -139,14 +181,15 @@ async function showLooks(item) {
 function answer(label) {
   const item = items[at];
   if (!item) return;
+  const radiographs = label === item.alternative ? left(item) : [item.position];
   decide({
-    action: "correct", radiographs: [item.position], label, view: "", laterality: "", source: "audit",
-    seconds: (performance.now() - shownAt) / 1000, shown: 1,
+    action: "correct", radiographs, label, view: "", laterality: "", source: "audit",
+    seconds: (performance.now() - shownAt) / 1000, shown: item.together.length,
   });
-  answered.set(item.position, label);
+  for (const position of radiographs) answered.set(position, label);
   if (label === item.label) done.confirmed += 1;
-  else done.moved += 1;
-  announce(label === item.label ? `${nameOf(label)} confirmed.` : `Moved to ${nameOf(label)}.`);
+  else done.moved += radiographs.length;
+  announce(label === item.label ? `${nameOf(label)} confirmed.` : `${radiographs.length} moved to ${nameOf(label)}.`);
   step(1);
 }
 

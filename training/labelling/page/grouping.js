@@ -1,4 +1,4 @@
-// Rows in place of the sheet: the clusters that look the same, to be named together, or the parts of a split.
+// Rows in place of the sheet: clusters that may bear one label, to be named together, or the parts of a split.
 
 import { get } from "./client.js";
 import { announce, button, count, element, key } from "./dom.js";
@@ -65,13 +65,13 @@ export function createGrouping({ root, onLeave, onSplit, focus }) {
     const more = group.length - shown.length;
     root.replaceChildren(
       element("div", { className: "rows-head" },
-        element("p", {}, `${count(group.length, "cluster")} look the same. One label names all that are in.`,
+        element("p", {}, `${count(group.length, "cluster")} that may bear one label. It names all that are in.`,
           more > 0 ? ` ${more} more are not shown and stay undecided.` : ""),
         button("Leave", "Esc", () => { leave(); focus(); }, "button quiet small")),
       element("p", { className: "rows-hint" }, "Take a row out: click, its number, or arrows and Space. Enter takes the first suggestion for all."),
       ...rows.map((row) => row.root));
     mark(0);
-    announce(`${count(group.length, "cluster")} look the same.`);
+    announce(`${count(group.length, "cluster")} that may bear one label.`);
     await draw(all, shown.flatMap((cluster) => cluster.positions.slice(0, TILES_A_ROW)));
   }
 

@@ -64,6 +64,7 @@ async function show(id) {
 }
 
 function place(id, value) {
+  for (const [position, label] of Object.entries(value.details.corrections)) store.corrections.set(Number(position), label);
   byId("sheet").classList.remove("waiting");
   sheet.show(value);
   showDetails(value.details);
@@ -130,8 +131,9 @@ function nameCluster(label, source, { view = "", laterality = "" } = {}) {
   }
   decide({
     action: "name", clusters, label, note: "",
-    view: chosen.view || (source === "suggestion" ? view : "") || "",
-    laterality: chosen.laterality || (source === "suggestion" ? laterality : "") || "",
+    // What the tags of one cluster say of view and side need not hold for the others of a group.
+    view: chosen.view || (source === "suggestion" && !inGroup ? view : "") || "",
+    laterality: chosen.laterality || (source === "suggestion" && !inGroup ? laterality : "") || "",
     source: inGroup ? "group" : source, seconds: seconds(), shown: inGroup ? grouping.numShown() : sheet.numShown(),
   });
   announce(`${clusters.length > 1 ? count(clusters.length, "cluster") : `Cluster ${clusters[0]}`}: ${nameOf(label)}`);
@@ -205,7 +207,7 @@ function enter(mode) {
   const { details } = value;
   if (mode === "group") {
     const group = details.group.filter((other) => other.id === details.id || store.clusters.get(other.id)?.label === null);
-    if (group.length < 2) return announce("No other undecided cluster looks the same.");
+    if (group.length < 2) return announce("No other undecided cluster is likely to bear the same label.");
     grouping.enterGroup(group);
   } else grouping.enterSplit(details.id, store.clusters.get(details.id).size);
   byId("sheet").hidden = true;
