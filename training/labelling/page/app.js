@@ -22,11 +22,13 @@ const REFRESH_AFTER_MILLISECONDS = 15_000;
 
 let shown = null;
 let refreshedAt = 0;
+let ready = false; // whether there is anything to show
 
 // ---- Views ---------------------------------------------------------------------------------------------------------
 
 function go(name, argument = "") {
   const wanted = VIEWS.find((one) => one.name === name) ?? VIEWS[0];
+  if (!ready) return history.replaceState(null, "", `#${wanted.name}`); // it begins there
   if (shown !== wanted) {
     shown?.view.leave();
     shown = wanted;
@@ -38,7 +40,7 @@ function go(name, argument = "") {
     }
     document.title = `SAM-X labelling: ${wanted.title}`;
   }
-  wanted.view.enter(argument);
+  return wanted.view.enter(argument);
 }
 
 const fromAddress = () => {
@@ -161,6 +163,7 @@ async function start() {
   addEventListener("hashchange", fromAddress);
   document.addEventListener("visibilitychange", lookAgain);
   addEventListener("focus", lookAgain);
+  ready = true;
   fromAddress();
   document.body.dataset.ready = "true";
 }
