@@ -46,8 +46,7 @@ def decide(desk: Desk) -> Decide:
 @contextmanager
 def served(app: ASGIApp) -> Iterator[str]:
     """Serves an application from a thread; gives its URL."""
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
+    with socket.create_server(("127.0.0.1", 0)) as listening:  # who connects before the thread runs has to wait
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
