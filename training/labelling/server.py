@@ -41,6 +41,8 @@ _MOST_SUSPECTS = 500
 _FOR_EVER = "private, max-age=31536000, immutable"
 _VIEWS = ("AP", "PA", "LAT", "OBL", "AXIAL")
 _LATERALITIES = ("L", "R", "B")
+_COMPRESSED = (Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3),)
+"""For JSON; pictures are compressed already."""
 _COMMON = ("reader", "seen", "seconds", "shown", "source", "force", "id")
 
 
@@ -71,27 +73,27 @@ def application(desk: Desk, pictures: Pictures, *, title: str, command: str, tok
     routes = [
         Route("/", lambda _: FileResponse(PAGE / "index.html")),
         Route("/livez", lambda _: Response(b"ok", media_type="text/plain")),
-        Route("/api/run", _answers(lambda _: about | {"command": command + _again(desk)})),
-        Route("/api/state", _answers(lambda _: desk.state())),
-        Route("/api/clusters/{id:int}", _answers(lambda ask: desk.cluster(ask.path_params["id"]))),
-        Route(
+        _answers("/api/run", lambda _: about | {"command": command + _again(desk)}),
+        _answers("/api/state", lambda _: desk.state()),
+        _answers("/api/clusters/{id:int}", lambda ask: desk.cluster(ask.path_params["id"])),
+        _answers(
             "/api/clusters/{id:int}/split",
-            _answers(lambda ask: desk.split_preview(ask.path_params["id"], _number(ask, "parts", 2, 9))),
+            lambda ask: desk.split_preview(ask.path_params["id"], _number(ask, "parts", 2, 9)),
         ),
-        Route("/api/radiographs/{position:int}", _answers(lambda ask: desk.radiograph(ask.path_params["position"]))),
+        _answers("/api/radiographs/{position:int}", lambda ask: desk.radiograph(ask.path_params["position"])),
         Route("/api/radiographs/{position:int}/pixels", _sends(lambda ask: _pixels(desk, pictures, ask))),
         Route("/api/tiles", _sends(lambda ask: _tiles(desk, pictures, ask))),
-        Route("/api/map", _answers(lambda ask: desk.map("tsne" if _text(ask, "layout") == "tsne" else "pca"))),
+        _answers("/api/map", lambda ask: desk.map("tsne" if _text(ask, "layout") == "tsne" else "pca")),
         Route("/api/map/points", _sends(lambda _: Response(desk.map_points(), media_type="application/octet-stream"))),
-        Route("/api/audit", _answers(lambda ask: desk.audit(_number(ask, "limit", 1, _MOST_SUSPECTS, 60)))),
-        Route("/api/second-reading", _answers(lambda ask: desk.second_reading(_text(ask, "reader")))),
-        Route("/api/agreement", _answers(lambda _: desk.agreement())),
-        Route("/api/decisions", _decides(desk), methods=["POST"]),
+        _answers("/api/audit", lambda ask: desk.audit(_number(ask, "limit", 1, _MOST_SUSPECTS, 60))),
+        _answers("/api/second-reading", lambda ask: desk.second_reading(_text(ask, "reader"))),
+        _answers("/api/agreement", lambda _: desk.agreement()),
+        Route("/api/decisions", _decides(desk), methods=["POST"], middleware=_COMPRESSED),
         Mount("/static", StaticFiles(directory=PAGE)),
     ]
     return Starlette(
         routes=routes,
-        middleware=[Middleware(Access, token=token), Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3)],
+        middleware=[Middleware(Access, token=token)],
         exception_handlers={HTTPException: _http_problem},
     )
 
@@ -103,9 +105,9 @@ def _again(desk: Desk) -> str:
 Handler = Callable[[HttpRequest], Awaitable[Response]]
 
 
-def _answers(ask: Callable[[HttpRequest], Any]) -> Handler:
-    """A handler that answers what a function of the request returns, as JSON."""
-    return _sends(lambda request: JSONResponse(ask(request)))
+def _answers(path: str, ask: Callable[[HttpRequest], Any]) -> Route:
+    """A route that answers what a function of the request returns, as JSON."""
+    return Route(path, _sends(lambda request: JSONResponse(ask(request))), middleware=_COMPRESSED)
 
 
 def _sends(make: Callable[[HttpRequest], Response]) -> Handler:
