@@ -428,9 +428,8 @@ class S3Storage:
         """See Storage."""
         with self._translated(key):
             answer = self._client.get_object(Bucket=self.bucket, Key=self._key(key), **self._payer)
-            with closing(
-                answer["Body"]
-            ) as body:  # as its own context it is the bare stream, whose errors are urllib3's
+            # As its own context the body is the bare stream, whose errors are urllib3's.
+            with closing(answer["Body"]) as body:
                 return body.read(), answer["ETag"].strip('"')
 
     def read_listed(self, item: StoredObject, start: int = 0, stop: int | None = None) -> bytes:
