@@ -103,11 +103,7 @@ class Run:
 
     def write_csv(self, key: str, rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> None:
         """Write a table, one row per mapping, in UTF-8 with a header line."""
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        self.write(key, buffer.getvalue().encode())
+        self.write(key, table_bytes(rows, columns))
 
     def read_csv(self, key: str) -> list[dict[str, str]]:
         """Read a table; every value is text."""
@@ -267,6 +263,15 @@ class Run:
 def read_json(storage: Storage, key: str) -> Any:
     """A JSON file of a run."""
     return json.loads(storage.read(key))
+
+
+def table_bytes(rows: Iterable[Mapping[str, object]], columns: Sequence[str]) -> bytes:
+    """A CSV table as it is stored, one row per mapping, in UTF-8 with a header line."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
 
 
 def read_table(storage: Storage, key: str) -> list[dict[str, str]]:

@@ -6,9 +6,6 @@ scikit-learn.
 
 import hashlib
 import multiprocessing
-import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import label_in_text
+from samx.child_process import live_with_parent
 from samx.cores import available_cores
 from samx.errors import RadiographError
 from samx.preprocessing import PreprocessingConfig, preprocess
@@ -79,7 +77,7 @@ def read_files(
         return
     # Spawned, not forked: the caller may hold threads (torch, boto3).
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(num_workers or available_cores(), context, initializer=_live_with_parent)
+    pool = ProcessPoolExecutor(num_workers or available_cores(), context, initializer=live_with_parent)
     pending: deque[Future[Reading]] = deque()
     try:
         for item in items:
@@ -145,21 +143,3 @@ def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> 
 
 def _read_in_child(item: StoredObject, config: ReadingConfig) -> Reading:
     return read_file(_storage(config.source), item, config)
-
-
-def _live_with_parent() -> None:
-    """Leaves signals to the parent, which stops at a safe point, and ends with it, however it ends.
-
-    A terminal signals all of a process group, and so does timeout(1); a child in a group of its own is spared. It must
-    not ignore SIGTERM, with which the pool ends the others when one has died.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.setpgid(0, 0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only for children"
-    parent.join()
-    os._exit(1)

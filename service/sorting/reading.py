@@ -11,9 +11,7 @@ one dies while it starts.
 import ctypes
 import hashlib
 import multiprocessing
-import os
 import queue
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +24,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from samx.child_process import live_with_parent
 from samx.errors import (
     AccessDenied,
     ObjectNotFound,
@@ -251,7 +250,7 @@ class _Process:
 
 def _serve(connection: Connection, config: ReadingConfig) -> None:
     """The life of a reading process."""
-    _live_with_parent()
+    live_with_parent()
     _give_memory_back()
     source = PatientStorage(open_storage(config.source, requester_pays=config.requester_pays))
     budget, decoding, sending = _ByteBudget(config.byte_budget), threading.Lock(), threading.Lock()
@@ -299,18 +298,3 @@ def _give_memory_back() -> None:
     """Large blocks go back to the system when they are freed; glibc would keep some for each thread (mallopt(3))."""
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024**2)
-
-
-def _live_with_parent() -> None:
-    """Leaves signals to the parent, which stops at a safe point, and ends with it, however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.setpgid(0, 0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None, "only for children"
-    parent.join()
-    os._exit(1)

@@ -15,7 +15,7 @@ import numpy as np
 
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
 from training.labelling.reading import Reading
-from training.labelling.similarity import Array, Positions, probe_probabilities, solve_ridge
+from training.labelling.similarity import Array, Positions, probe_probabilities, solve_ridge, with_bias
 from training.labelling.suggestions import in_words
 
 NUM_NEIGHBOURS = 20
@@ -142,7 +142,7 @@ def _neighbour_shares(reading: Reading, label_N: Positions, neighbours_NK: Posit
 
 def _probe_shares(reading: Reading, label_N: Positions, features_ND: Array, num_labels: int) -> Array:
     """Probabilities of a probe that has not seen the radiograph's cluster; no label is its own cluster's echo."""
-    extended = np.concatenate([features_ND, np.ones((len(features_ND), 1), np.float32)], axis=1)
+    extended = with_bias(features_ND)
     width = extended.shape[1]
     grams = np.zeros((_NUM_FOLDS, width, width), np.float32)
     crosses = np.zeros((_NUM_FOLDS, width, num_labels), np.float32)

@@ -23,7 +23,7 @@ from samx.storage import Storage
 from training.labelling.decisions import Entry, Name
 from training.labelling.reading import Reading
 from training.labels import CLUSTER_LABEL_COLUMNS, CORRECTION_COLUMNS, MEMBER_COLUMNS
-from training.run import AUDIT_LOG, CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS
+from training.run import AUDIT_LOG, CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS, table_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -180,15 +180,7 @@ def _tables(reading: Reading, keys: Sequence[str]) -> dict[str, bytes | None]:
         for position, given in sorted(reading.corrections.items())
     ]  # fmt: skip
     return {
-        CLUSTER_LABELS: _csv(labels, CLUSTER_LABEL_COLUMNS) if "name" in said else None,
-        CLUSTER_MEMBERS: _csv(moved, MEMBER_COLUMNS) if "split" in said else None,
-        CORRECTIONS: _csv(corrections, CORRECTION_COLUMNS) if "correct" in said else None,
+        CLUSTER_LABELS: table_bytes(labels, CLUSTER_LABEL_COLUMNS) if "name" in said else None,
+        CLUSTER_MEMBERS: table_bytes(moved, MEMBER_COLUMNS) if "split" in said else None,
+        CORRECTIONS: table_bytes(corrections, CORRECTION_COLUMNS) if "correct" in said else None,
     }
-
-
-def _csv(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> bytes:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue().encode()

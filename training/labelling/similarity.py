@@ -46,7 +46,7 @@ def nearest_neighbours(features_ND: Array, count: int) -> Positions:
 
 def linear_probe(features_ND: Array, targets_N: Positions, num_labels: int, weights_N: Array) -> Array:
     """Ridge regression of one-hot labels on unit features: weights `(D + 1, L)`, the last row the bias."""
-    extended = _with_bias(features_ND)
+    extended = with_bias(features_ND)
     one_hot_NL: Array = np.eye(num_labels, dtype=np.float32)[targets_N]
     weighted: Array = extended * weights_N[:, None]
     return solve_ridge(extended.T @ weighted, weighted.T @ one_hot_NL)
@@ -61,7 +61,7 @@ def solve_ridge(gram_DD: Array, cross_DL: Array) -> Array:
 
 def probe_probabilities(features_ND: Array, weights_DL: Array) -> Array:
     """Sharpened scores of a linear probe, each row adding up to 1; not calibrated."""
-    return softmax(_with_bias(features_ND) @ weights_DL / _TEMPERATURE)
+    return softmax(with_bias(features_ND) @ weights_DL / _TEMPERATURE)
 
 
 def softmax(scores: Array) -> Array:
@@ -71,7 +71,8 @@ def softmax(scores: Array) -> Array:
     return result
 
 
-def _with_bias(features_ND: Array) -> Array:
+def with_bias(features_ND: Array) -> Array:
+    """Features with a column of ones, for the bias of a linear model."""
     return np.concatenate([features_ND, np.ones((len(features_ND), 1), np.float32)], axis=1)
 
 

@@ -14,7 +14,6 @@ been named. A suggestion's confidence is the product's share for its label. On 6
 Shape suffixes: N radiographs, C clusters, D dimensions, L labels.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -133,17 +132,15 @@ class Suggester:
 
     def purities(self) -> dict[int, Purity | None]:
         """An estimate for every cluster: by the probe where there is one, else by the tags."""
-        found: dict[int, Purity | None] = {}
-        for row, cluster_id in enumerate(self.ids):
-            if self.probe_DL is not None:
-                probabilities_ML = probe_probabilities(self._features_ND[self._chosen[row]], self.probe_DL)
-                answers = Counter(probabilities_ML.argmax(1).tolist())
-                found[cluster_id] = Purity(max(answers.values()) / len(self._chosen[row]), "probe")
-            elif self._num_tagged_C[row] >= _FEW_TAGS:
-                found[cluster_id] = Purity(float(self._tag_counts_CL[row].max() / self._num_tagged_C[row]), "tags")
-            else:
-                found[cluster_id] = None
-        return found
+        if self.probe_DL is not None:
+            answers_M = probe_probabilities(self._features_ND[np.concatenate(self._chosen)], self.probe_DL).argmax(1)
+            ends = np.cumsum([len(chosen) for chosen in self._chosen])[:-1]
+            shares = [np.bincount(answers).max() / len(answers) for answers in np.split(answers_M, ends)]
+            return {one: Purity(float(share), "probe") for one, share in zip(self.ids, shares, strict=True)}
+        return {
+            cluster_id: Purity(float(counts_L.max() / num_tagged), "tags") if num_tagged >= _FEW_TAGS else None
+            for cluster_id, counts_L, num_tagged in zip(self.ids, self._tag_counts_CL, self._num_tagged_C, strict=True)
+        }
 
     def num_tagged(self, cluster_id: int) -> int:
         """Radiographs of a cluster whose tags name a label."""
