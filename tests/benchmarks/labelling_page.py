@@ -18,7 +18,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from tests.service.test_page import CHROMIUM, FLAGS
+from tests.browser import CHROMIUM, FLAGS
 from tests.training.labelling.made_run import make_run
 
 

@@ -64,6 +64,8 @@ class Record:
 
     def refresh(self) -> bool:
         """Read what another server may have written; whether there was anything."""
+        if self._storage.exists(AUDIT_LOG) and self._storage.read_with_etag(AUDIT_LOG)[1] == self._etags[AUDIT_LOG]:
+            return False  # every table follows from the log
         number = self.reading.number
         self.reading = self._load()
         return self.reading.number != number

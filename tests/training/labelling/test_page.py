@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.training.labelling.made_run import KINDS, make_run
 from tests.training.small_run import small_config
 from training.config import ClusterConfig, LabelConfig, TrainingConfig
@@ -24,17 +25,6 @@ from training.run import Run
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 ATTRIBUTES = ("body_part_examined", "view_position", "site")
 NUM_CLUSTERS = 16
 SMALLEST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3, text of normal size

@@ -3,7 +3,8 @@
 
 import { get } from "./client.js";
 import { decide, redo, undo } from "./decisions.js";
-import { announce, button, byId, element, isControl, number, percent, takesText, travels } from "./dom.js";
+import { announce, byId, element, number, percent } from "./dom.js";
+import { keysOf, showActions } from "./keys.js";
 import { createLabelBox } from "./labelbox.js";
 import { createPicture } from "./picture.js";
 import { labelsInUse, nameOf, store } from "./store.js";
@@ -236,31 +237,13 @@ const KEYS = {
   " ": ACTIONS[0][2], Delete: ACTIONS[1][2], "-": ACTIONS[2][2], ArrowRight: ACTIONS[3][2], ArrowLeft: ACTIONS[4][2],
 };
 
-function handleKey(event) {
-  const { target } = event;
-  if (takesText(target) && target !== box.input) return;
-  const again = travels(event);
-  if (again !== null && box.isEmpty()) {
-    event.preventDefault();
-    travel(again ? redo : undo, again ? "Done again." : "Taken back.");
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (isControl(target) && [" ", "Enter"].includes(event.key)) return;
-  if (box.handleKey(event)) return;
-  const act = KEYS[event.key];
-  if (act && box.isEmpty()) {
-    event.preventDefault();
-    act();
-  } else if (event.key.length === 1 && target !== box.input) box.input.focus();
-}
+const handleKey = keysOf({
+  box, keys: KEYS, travel: (again) => travel(again ? redo : undo, again ? "Done again." : "Taken back."),
+});
 
 export function startAudit() {
   byId("audit-box").append(box.root);
-  byId("audit-actions").replaceChildren(...ACTIONS.map(([text, shortcut, act]) => button(text, shortcut, () => {
-    act();
-    box.focus();
-  })));
+  showActions(byId("audit-actions"), ACTIONS, box);
 }
 
 export const audit = {

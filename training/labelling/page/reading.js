@@ -2,7 +2,8 @@
 
 import { get } from "./client.js";
 import { decide, redo, undo } from "./decisions.js";
-import { announce, button, byId, element, isControl, number, percent, takesText, travels } from "./dom.js";
+import { announce, byId, element, number, percent } from "./dom.js";
+import { keysOf, showActions } from "./keys.js";
 import { createLabelBox } from "./labelbox.js";
 import { createSheet } from "./sheet.js";
 import { nameOf, store } from "./store.js";
@@ -104,35 +105,17 @@ const ACTIONS = [
 ];
 const KEYS = { Delete: ACTIONS[0][2], "-": ACTIONS[1][2], " ": ACTIONS[2][2], ArrowRight: ACTIONS[2][2], ArrowLeft: ACTIONS[3][2] };
 
-function handleKey(event) {
-  const { target } = event;
-  if (takesText(target) && target !== box.input) return;
-  const again = travels(event);
-  if (again !== null && box.isEmpty()) {
-    event.preventDefault();
-    (again ? redo : undo)().then((clusters) => {
-      if (!clusters) return;
-      announce(again ? "Done again." : "Taken back.");
-      load();
-    });
-    return;
-  }
-  if (event.ctrlKey || event.metaKey || event.altKey) return;
-  if (isControl(target) && [" ", "Enter"].includes(event.key)) return;
-  if (box.handleKey(event)) return;
-  const act = KEYS[event.key];
-  if (act && box.isEmpty()) {
-    event.preventDefault();
-    act();
-  } else if (event.key.length === 1 && target !== box.input) box.input.focus();
-}
+const handleKey = keysOf({
+  box, keys: KEYS, travel: (again) => (again ? redo : undo)().then((clusters) => {
+    if (!clusters) return;
+    announce(again ? "Done again." : "Taken back.");
+    load();
+  }),
+});
 
 export function startReading() {
   byId("reading-box").append(box.root);
-  byId("reading-actions").replaceChildren(...ACTIONS.map(([text, shortcut, act]) => button(text, shortcut, () => {
-    act();
-    box.focus();
-  })));
+  showActions(byId("reading-actions"), ACTIONS, box);
 }
 
 export const reading = {
