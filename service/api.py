@@ -15,6 +15,7 @@ from service.border import Border
 from service.inference import Inference, require_artifact
 from service.routes import create_app, served_paths
 from service.settings import Settings
+from service.sort_routes import Sorting
 
 app = create_app()
 
@@ -54,7 +55,9 @@ class SamX:
 
     def __init__(self) -> None:
         _set_up_log()
-        self.inference = app.state.inference = Inference(Settings.from_environment())
+        settings = Settings.from_environment()
+        self.inference = app.state.inference = Inference(settings)
+        self.sorting = app.state.sorting = Sorting(settings)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
     @staticmethod
@@ -66,6 +69,14 @@ class SamX:
     async def load(self) -> None:
         """Load in the background: /livez answers meanwhile, /readyz says not yet."""
         self._loading = asyncio.create_task(self.inference.load())
+        if self.sorting.runner is not None:
+            self.sorting.runner.start()
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def leave_jobs(self) -> None:
+        """Interrupt what is being sorted; another replica, or this one when it is back, goes on."""
+        if self.sorting.runner is not None:
+            await asyncio.to_thread(self.sorting.runner.stop)
 
     async def __is_alive__(self) -> bool:
         return self.inference.state != "failed"

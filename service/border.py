@@ -1,7 +1,8 @@
 """The outermost layer of the server, before BentoML's own: what comes in is bounded, what goes out has one shape.
 
-- A path that is not served becomes `/unknown` before BentoML makes a metrics label of it, so that labels stay few and
-  neither metrics nor logs repeat what a client wrote.
+- A path that is not served becomes `/unknown` before BentoML makes a metrics label of it, and a path with a parameter
+  becomes its template (`/sort/{job_id}`), so that labels stay few and neither metrics nor logs repeat what a client
+  wrote. `TruePath`, around the routes, puts the path back.
 - Every error leaves as a problem (RFC 9457), also those of BentoML and Starlette.
 - An exception that nobody caught is a 500 in that shape; its log entry has places and types, no values.
 - One log line per request: method, path without query, status, bytes received, duration.
@@ -15,6 +16,7 @@ from collections.abc import Iterable
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
@@ -22,6 +24,7 @@ from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
 SYSTEM_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
 """Answered by BentoML."""
 UNKNOWN_PATH = "/unknown"
+_TRUE_PATH = "samx.path"
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
 """How much more is read after an early answer; who goes on sending meets a closed connection."""
@@ -48,19 +51,36 @@ class Border:
     """
 
     def __init__(self, app: ASGIApp, paths: Iterable[str]) -> None:
+        paths = list(paths)
         self._app = app
-        self._paths = frozenset((*paths, *SYSTEM_PATHS))
+        self._paths = frozenset((*(path for path in paths if "{" not in path), *SYSTEM_PATHS))
+        self._templates = [(compile_path(path)[0], path) for path in paths if "{" in path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI interface."""
         if scope["type"] == "websocket":  # none are served, and BentoML would count them by their path
             await send({"type": "websocket.close"})
         elif scope["type"] == "http":
-            if scope["path"] not in self._paths:
-                scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
+            path = scope["path"]
+            if path not in self._paths:
+                shown = next((template for pattern, template in self._templates if pattern.match(path)), UNKNOWN_PATH)
+                scope = {**scope, "path": shown, "raw_path": shown.encode(), _TRUE_PATH: path}
             await _Exchange(scope, receive, send).run(self._app)
         else:
             await self._app(scope, receive, send)
+
+
+class TruePath:
+    """Wraps the routes: they see the path of a template as the client wrote it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI interface."""
+        if scope.get("path") not in (None, UNKNOWN_PATH) and _TRUE_PATH in scope:
+            scope = {**scope, "path": scope[_TRUE_PATH], "raw_path": scope[_TRUE_PATH].encode()}
+        await self._app(scope, receive, send)
 
 
 class _Exchange:

@@ -42,8 +42,15 @@ class Model:
     """A loaded artifact; safe to share between threads."""
 
     def __init__(
-        self, classifier: Classifier, manifest: Manifest, *, metrics: dict[str, Any] | None, max_body_bytes: int
+        self,
+        classifier: Classifier,
+        manifest: Manifest,
+        *,
+        url: str,
+        metrics: dict[str, Any] | None,
+        max_body_bytes: int,
     ) -> None:
+        self.url = url
         self._classifier = classifier
         self._spec = manifest.model
         self._name = ModelName(name=manifest.name, version=manifest.version)
@@ -122,7 +129,7 @@ def load_model(settings: Settings) -> Model:
     folder = resolve(open_storage(settings.artifact))  # once: the current version may change meanwhile
     classifier, manifest = load_classifier(folder.url, device=device)
     metrics = json.loads(folder.read("metrics.json")) if "metrics.json" in manifest.files else None
-    return Model(classifier, manifest, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    return Model(classifier, manifest, url=folder.url, metrics=metrics, max_body_bytes=settings.max_body_bytes)
 
 
 def tag_of(label: str, body_part_examined: str) -> Tag:

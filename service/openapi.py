@@ -12,12 +12,15 @@ from service.upload import FILE_FIELD, MULTIPART, RAW_MEDIA_TYPES, Parameters
 
 _MEANINGS = {
     400: "Malformed: no file, text in place of a file, an empty file, or a parameter that is unknown or wrong.",
+    403: "Not allowed: the storage refuses, the place may not be used, or the service does not sort.",
+    404: "There is no such job.",
     405: "The path does not take this method.",
     408: "The body took too long to arrive.",
+    409: "The job has ended already.",
     413: "The body, or the radiograph inside it, is larger than what is taken.",
     415: "Not a format in which radiographs are read: DICOM, PNG, JPEG, TIFF.",
-    422: "Broken, or readable but not one grey radiograph; `detail` names the attribute and its value.",
-    503: "Too many requests in work or waiting, or the model is not ready; `Retry-After` says when to come back.",
+    422: "What was sent or named cannot be used; `code` says why, `detail` names the attribute or place.",
+    503: "Too many requests in work or waiting, a storage out of reach, or the model not ready; see `Retry-After`.",
 }
 _SYSTEM_MEANINGS = {
     "/livez": "Whether the process works; 503 if its model could not be loaded.",

@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 
 from samx import __version__
+from service.border import TruePath
 from service.inference import Inference
 from service.openapi import document_classify, document_problems, document_system_paths
 from service.problems import MEDIA_TYPE, ProblemError, problem_body
 from service.schemas import Classification, ModelDescription
+from service.sort_routes import add_sort_routes
 from service.upload import read_upload
 
 PAGE_FOLDER: Final = Path(__file__).parent / "page"
@@ -20,7 +23,7 @@ _DESCRIPTION = """\
 Tells which anatomical entity a musculoskeletal radiograph shows. Research use; not a medical device.
 
 Every error is a problem as RFC 9457 describes it (`application/problem+json`) with a stable `code`.
-Nothing that is sent is stored, and nothing is fetched from anywhere.
+Nothing that is sent is stored. Nothing is fetched from anywhere, but for the buckets that `/sort` is told to sort.
 """
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
@@ -32,7 +35,7 @@ _PAGE_HEADERS = {
 
 
 def create_app() -> FastAPI:
-    """The application; `app.state.inference` has to be set before it answers."""
+    """The application; `app.state.inference` and `app.state.sorting` have to be set before it answers."""
     app = FastAPI(
         title="SAM-X",
         version=__version__,
@@ -41,7 +44,9 @@ def create_app() -> FastAPI:
         redoc_url=None,
         redirect_slashes=False,
     )
+    app.add_middleware(TruePath)
     app.exception_handler(ProblemError)(_answer_problem)
+    app.exception_handler(RequestValidationError)(_answer_invalid_parameter)
     app.add_api_route(
         "/classify",
         _classify,
@@ -61,6 +66,7 @@ def create_app() -> FastAPI:
         response_model=ModelDescription,
         responses=document_problems(405, 503),
     )
+    add_sort_routes(app)
     for path, name in PAGE_FILES.items():
         app.add_api_route(
             path,
@@ -104,6 +110,13 @@ def _page_file(path: Path) -> Any:
 
 def _inference(request: Request) -> Inference:
     return cast("Inference", request.app.state.inference)
+
+
+async def _answer_invalid_parameter(_: Request, error: RequestValidationError) -> Response:
+    """Of a path or query; says which and what is allowed, and repeats nothing."""
+    (fault, *_rest) = error.errors()
+    detail = f"{fault['loc'][-1]}: {fault['msg']}"
+    return Response(problem_body(400, "invalid_parameter", detail), status_code=400, media_type=MEDIA_TYPE)
 
 
 async def _answer_problem(_: Request, error: ProblemError) -> Response:

@@ -6,11 +6,13 @@ import pydantic
 from pydantic import Field
 
 
-class _Answer(pydantic.BaseModel):
+class Answer(pydantic.BaseModel):
+    """Base of all that is answered."""
+
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class Problem(_Answer):
+class Problem(Answer):
     """An error as RFC 9457 describes it; media type application/problem+json."""
 
     type: str = "about:blank"
@@ -25,7 +27,7 @@ class Problem(_Answer):
     """Stable reason for programs, in snake case."""
 
 
-class ConceptCode(_Answer):
+class ConceptCode(Answer):
     """A coded concept as in DICOM PS3.3 section 8."""
 
     value: str = Field(examples=["72696002"])
@@ -36,14 +38,14 @@ class ConceptCode(_Answer):
     """Code Meaning (0008,0104)."""
 
 
-class ModelName(_Answer):
+class ModelName(Answer):
     """Which model answered."""
 
     name: str = Field(examples=["samx"])
     version: str = Field(examples=["1.0.0"])
 
 
-class ModelClass(_Answer):
+class ModelClass(Answer):
     """A class that the model knows."""
 
     label: str = Field(examples=["knee"])
@@ -61,7 +63,7 @@ class RankedClass(ModelClass):
     """Calibrated: of all answers with probability 0.9, nine in ten are right."""
 
 
-class Tag(_Answer):
+class Tag(Answer):
     """What the file itself says it shows."""
 
     body_part_examined: str | None = Field(examples=["KNEE"])
@@ -70,7 +72,7 @@ class Tag(_Answer):
     """Whether it means the same as the most probable class; null where nothing can be said."""
 
 
-class RadiographFacts(_Answer):
+class RadiographFacts(Answer):
     """What was read."""
 
     format: Literal["dicom", "png", "jpeg", "tiff"]
@@ -82,7 +84,7 @@ class RadiographFacts(_Answer):
     """Whether air was bright, against what the file says or for lack of it, and the grey values have been inverted."""
 
 
-class HeatMap(_Answer):
+class HeatMap(Answer):
     """Grad-CAM of the most probable class."""
 
     label: str = Field(examples=["knee"])
@@ -97,7 +99,7 @@ class HeatMap(_Answer):
     """The preprocessed radiograph alone, a grey PNG in base64, pixel on pixel under the overlay."""
 
 
-class Classification(_Answer):
+class Classification(Answer):
     """The answer for one radiograph."""
 
     model: ModelName
@@ -113,7 +115,7 @@ class Classification(_Answer):
     """Where the evidence lies, if `grad_cam` was asked for."""
 
 
-class ModelProvenance(_Answer):
+class ModelProvenance(Answer):
     """Where the model comes from; secrets of URLs and readers' names are left out."""
 
     created_at: str
@@ -127,7 +129,7 @@ class ModelProvenance(_Answer):
     initial_weights: str
 
 
-class ModelDescription(_Answer):
+class ModelDescription(Answer):
     """The model that is served."""
 
     name: str

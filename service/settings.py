@@ -5,18 +5,26 @@ What the model needs in order to be right (preprocessing, thresholds) is in the 
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import pydantic
 
 from samx.cores import available_cores
 from samx.errors import WrongInput
+from samx.storage import open_storage
 
 PREFIX = "SAMX_"
 """A setting is read from the environment variable of this prefix and its name in capitals: SAMX_ARTIFACT."""
 
 BUNDLED_ARTIFACT = Path(__file__).resolve().parent.parent / "artifact"
 """Where a bento carries its artifact: beside the package."""
+
+
+def _split(value: object) -> object:
+    return value.split() if isinstance(value, str) else value
+
+
+_Place = Annotated[str, pydantic.AfterValidator(lambda url: open_storage(url).url if url else "")]
 
 
 class Settings(pydantic.BaseModel):
@@ -38,6 +46,12 @@ class Settings(pydantic.BaseModel):
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
     retry_after_seconds: int = pydantic.Field(default=2, ge=1)
     """After how long a refused client is asked to come back."""
+    jobs: _Place = ""
+    """Folder or s3:// URL where `POST /sort` keeps its jobs, the same for all replicas; empty: nothing is sorted."""
+    sort_within: Annotated[tuple[_Place, ...], pydantic.BeforeValidator(_split)] = ()
+    """URLs that sources and destinations must lie in, separated by spaces; empty: any bucket, no folder."""
+    sort_jobs_at_once: int = pydantic.Field(default=1, ge=1)
+    """Jobs that this replica works on at a time; more of them wait."""
 
     @property
     def torch_threads(self) -> int:

@@ -10,7 +10,6 @@ import signal
 import sys
 import threading
 
-import pydantic
 import torch
 from tqdm import tqdm
 
@@ -28,7 +27,7 @@ from samx.errors import (
 )
 from samx.storage import open_storage
 from service.settings import Settings
-from service.sorting.job import Job, SortRequest, create_job, open_job, unfinished_or_new
+from service.sorting.job import Job, SortRequest, create_job, make_request, open_job, unfinished_or_new
 from service.sorting.manifest import Frozen, freeze, shards_of_index
 from service.sorting.merging import merge
 from service.sorting.progress import Tally, WorkerProgress
@@ -70,23 +69,12 @@ def _request(options: argparse.Namespace) -> SortRequest:
     return make_request(model=model, **{name: getattr(options, name) for name in names})
 
 
-def make_request(**fields: object) -> SortRequest:
-    """A request, or WrongInput that says what is wrong with it."""
-    try:
-        return SortRequest.model_validate(fields)
-    except pydantic.ValidationError as error:
-        faults = [".".join([*map(str, fault["loc"]), ""]) + f" {fault['msg']}" for fault in error.errors()]
-        raise WrongInput("; ".join(fault.strip() for fault in faults)) from None
-    except ValueError as error:
-        raise WrongInput(str(error)) from None
-
-
 def _sort(options: argparse.Namespace, stop: threading.Event) -> None:
     request = _request(options)
     if options.background:
         _yield_to_others()
     if options.end_with_stdin:
-        threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(INTERRUPTED)), daemon=True).start()
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
     job = create_job(request, options.job) if options.job else unfinished_or_new(request)
     try:
         frozen = freeze(job)
@@ -150,6 +138,13 @@ def _print_result(job: Job, tally: Tally) -> None:
         for value, count in sorted(counts.items(), key=lambda entry: (-entry[1], entry[0])):
             print(f"  {name}{value:<24}{count:>12,}")
     print(f"Results are in {job.folder.url}; to take all back: python -m service undo {job.destination.url} {job.id}")
+
+
+def _end_with_stdin() -> None:
+    """Ends this process, at any moment, when whoever holds the other end of its standard input is gone."""
+    while os.read(0, 1024):  # sys.stdin would hold a lock that the interpreter wants at its end
+        pass
+    os._exit(INTERRUPTED)
 
 
 def _yield_to_others() -> None:

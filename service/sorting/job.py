@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import pydantic
 
-from samx.errors import ObjectNotFound, SortRefused
+from samx.errors import ObjectNotFound, SortRefused, WrongInput
 from samx.storage import open_storage
 from service.sorting.patience import PatientStorage
 
@@ -63,6 +63,17 @@ class SortRequest(pydantic.BaseModel):
     def lineage(self) -> str:
         """Names requests whose rows are the same for the same object."""
         return hashlib.sha256(json.dumps([open_storage(self.source).url, self.model]).encode()).hexdigest()[:16]
+
+
+def make_request(**fields: object) -> SortRequest:
+    """A request, or WrongInput that says what is wrong with it."""
+    try:
+        return SortRequest.model_validate(fields)
+    except pydantic.ValidationError as error:
+        faults = [".".join([*map(str, fault["loc"]), ""]) + f" {fault['msg']}" for fault in error.errors()]
+        raise WrongInput("; ".join(fault.strip() for fault in faults)) from None
+    except ValueError as error:
+        raise WrongInput(str(error)) from None
 
 
 @dataclass(frozen=True)

@@ -47,8 +47,8 @@ def freeze(job: Job) -> Frozen:
         SortRefused: there is nothing to sort.
         StorageError: the source cannot be listed.
     """
-    if (found := job.read_json("frozen.json")) is not None:
-        return Frozen(**found)
+    if (found := read_frozen(job)) is not None:
+        return found
     listing, previous = secrets.token_hex(4), latest_job(job)
     carried = _Carried(job, previous)
     objects = islice(job.source.list(versions=True), job.request.limit)
@@ -70,6 +70,12 @@ def freeze(job: Job) -> Frozen:
         for number in range(num_shards):
             job.work.delete(f"shards/{listing}/{number:06d}.jsonl")
     return frozen
+
+
+def read_frozen(job: Job) -> Frozen | None:
+    """What has been frozen already; None before that."""
+    found = job.read_json("frozen.json")
+    return Frozen(**found) if found else None
 
 
 def read_shard(job: Job, frozen: Frozen, number: int) -> list[Item]:

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from samx.errors import SortRefused
 from service.sorting.job import Job
-from service.sorting.manifest import Frozen, latest_job, latest_key
+from service.sorting.manifest import latest_job, latest_key, read_frozen
 from service.sorting.outputs import made_by
 from service.sorting.patience import PatientStorage
 from service.sorting.progress import read_progress
@@ -24,8 +24,7 @@ def undo(job: Job) -> int:
         SortRefused: a later job carries this one's rows.
         StorageError: the destination is out of reach or refuses.
     """
-    found = job.read_json("frozen.json")
-    frozen = Frozen(**found) if found else None
+    frozen = read_frozen(job)
     latest = latest_job(job)
     if job.is_done and latest not in ("", job.id):
         detail = f"job {latest} builds on {job.id}: undo it first"

@@ -18,6 +18,7 @@ from service.border import Border
 from service.inference import Inference
 from service.routes import create_app, served_paths
 from service.settings import Settings
+from service.sort_routes import Sorting
 from tests.service.files import dicom_file
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -120,10 +121,11 @@ class App:
         return self.request("POST", path, content=data, **options)
 
 
-def make_app(inference: Inference) -> App:
-    """The application with this model behind it."""
+def make_app(inference: Inference, **sorting: Any) -> App:
+    """The application with this model behind it, and settings for sorting."""
     app = create_app()
     app.state.inference = inference
+    app.state.sorting = Sorting(inference.settings.model_copy(update=sorting))
     return App(Border(app, served_paths(app)), inference)
 
 

@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.border import LINGER_BYTES, Border
+from service.border import LINGER_BYTES, Border, TruePath
 
 
 def call(app: Any, **scope: Any) -> httpx.Response:
@@ -116,3 +116,22 @@ def test_client_that_waits_to_be_asked_for_its_body_is_not_waited_for() -> None:
     scope = {"type": "http", "method": "POST", "path": "/known", "headers": headers}
     anyio.run(Border(PlainTextResponse("early"), ["/known"]), scope, receive, send)
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+
+
+def test_a_path_with_a_parameter_is_its_template_for_all_but_the_routes() -> None:
+    between, inside = [], []
+
+    async def routes(scope: Scope, receive: Receive, send: Send) -> None:
+        inside.append(scope["path"])
+        await PlainTextResponse("x")(scope, receive, send)
+
+    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+        between.append((scope["path"], scope["raw_path"]))
+        await TruePath(routes)(scope, receive, send)
+
+    border = Border(middleware, ["/known", "/jobs/{job_id}"])
+    for path in ("/known", "/jobs/Wunibald", "/jobs/Wunibald/more", "/elsewhere"):
+        call(border, path=path)
+    shown = ["/known", "/jobs/{job_id}", "/unknown", "/unknown"]
+    assert between == [(path, path.encode()) for path in shown]
+    assert inside == ["/known", "/jobs/Wunibald", "/unknown", "/unknown"]

@@ -56,7 +56,7 @@ def test_unforeseen_failure_of_the_reader_is_422_and_logged_without_its_values(
     small_artifact: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     _, manifest = load_classifier(small_artifact)
-    model = Model(FailingClassifier(), manifest, metrics=None, max_body_bytes=1)  # type: ignore[arg-type]
+    model = Model(FailingClassifier(), manifest, url="", metrics=None, max_body_bytes=1)  # type: ignore[arg-type]
     with pytest.raises(ProblemError) as refused:
         model.answer(Upload(PATIENT.encode(), Parameters()))
     assert (refused.value.status, refused.value.code) == (422, "unreadable")

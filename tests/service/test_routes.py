@@ -98,7 +98,10 @@ def test_other_methods_are_405_and_allowed_ones_named(app: App, method: str, pat
 
 def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None:
     document = app.request("GET", "/openapi.json").json()
-    assert set(document["paths"]) == {"/classify", "/model", "/livez", "/readyz", "/healthz", "/metrics"}
+    assert set(document["paths"]) == {
+        *("/classify", "/model", "/sort", "/sort/{job_id}"),
+        *("/livez", "/readyz", "/healthz", "/metrics"),
+    }
     classify = document["paths"]["/classify"]["post"]
     content = classify["requestBody"]["content"]
     assert set(content) == {
