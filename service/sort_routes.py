@@ -58,6 +58,11 @@ class Sorting:
             raise ProblemError(403, "sorting_is_off", detail)
         return self._registry
 
+    def look(self) -> None:
+        """Tell those who work that the jobs have changed."""
+        if self.runner is not None:
+            self.runner.look()
+
     def begin(self, order: SortOrder, model_url: str) -> JobRecord:
         """Find out whether it can be sorted, and remember the job; an unfinished one of the same order is that one.
 
@@ -156,8 +161,7 @@ async def _begin(request: Request, response: Response) -> SortJob:
     order = _order_of(await _read_json(request))
     model_url = cast("Inference", request.app.state.inference).model.url
     record = await sorting.call(lambda: sorting.begin(order, model_url))
-    if sorting.runner is not None:
-        sorting.runner.look()
+    sorting.look()
     response.headers["Location"] = f"/sort/{record.id}"
     return SortJob.of(record)
 
@@ -184,7 +188,9 @@ async def _cancel(request: Request, job_id: _JobId) -> SortJob:
     """Ends a job wherever it runs. What it has made stays; `python -m service undo` removes that."""
     sorting = _sorting(request)
     registry = sorting.registry
-    return SortJob.of(await sorting.call(lambda: registry.cancel(job_id)))
+    record = await sorting.call(lambda: registry.cancel(job_id))
+    sorting.look()
+    return SortJob.of(record)
 
 
 async def _read_json(request: Request) -> bytes:

@@ -79,8 +79,11 @@ class Registry:
 
     def add(self, job: Job) -> JobRecord:
         """Remember a job; one that is known already is returned as it is."""
-        record = JobRecord(id=job.id, request=job.request, created_at=time.time())
-        found = self._storage.write_once(_key(job.id), record.model_dump_json().encode())
+        return self.add_record(JobRecord(id=job.id, request=job.request, created_at=time.time()))
+
+    def add_record(self, record: JobRecord) -> JobRecord:
+        """Remember a record, and where it stands among the others."""
+        found = self._storage.write_once(_key(record.id), record.model_dump_json().encode())
         record = JobRecord.model_validate_json(found)
         self._storage.write(_newest_key(record), b"{}")
         if not record.is_finished:

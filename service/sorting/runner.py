@@ -5,6 +5,7 @@ however that ends; what it has found so far stays, and whoever takes the job nex
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -41,7 +42,8 @@ class Runner:
     def __init__(self, registry: Registry, num_at_once: int) -> None:
         self._registry = registry
         self._stopping = threading.Event()
-        self._there_is_work = threading.Event()
+        self._news = threading.Condition()
+        self._num_news = 0
         self._threads = [threading.Thread(target=self._run, daemon=True) for _ in range(num_at_once)]
 
     def start(self) -> None:
@@ -50,20 +52,22 @@ class Runner:
             thread.start()
 
     def look(self) -> None:
-        """Look for a job now: one has come in."""
-        self._there_is_work.set()
+        """Look at the registry now: a job has come in, or was cancelled."""
+        with self._news:
+            self._num_news += 1
+            self._news.notify_all()
 
     def stop(self) -> None:
         """Interrupt what runs and leave it to others; returns when that is done."""
         self._stopping.set()
-        self._there_is_work.set()
+        self.look()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(2 * STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._there_is_work.clear()
+            num_news = self._num_news
             try:
                 record = self._registry.claim()
                 if record is not None:
@@ -73,8 +77,12 @@ class Runner:
                 logger.error("Jobs cannot be reached: %s", error)
             except Exception as error:  # the border of a thread: nobody else would hear of it
                 logger.error("A job failed unexpectedly: %s", traceback_without_values(error))
-            if not self._stopping.is_set():
-                self._there_is_work.wait(SECONDS_BETWEEN_CLAIMS)
+            self._wait(num_news, SECONDS_BETWEEN_CLAIMS)
+
+    def _wait(self, num_news: int, seconds: float) -> None:
+        """Until there are further news, or the time has passed."""
+        with self._news:
+            self._news.wait_for(lambda: self._num_news != num_news, seconds)
 
     def _work(self, record: JobRecord) -> None:
         logger.info("Job %s begins", record.id)
@@ -91,8 +99,7 @@ class Runner:
         try:
             wanted = self._watch(record, process)
         finally:
-            process.kill()  # at any moment: results are written once
-            process.wait()
+            _kill(process)
             listener.join()
             assert process.stdin is not None
             process.stdin.close()
@@ -105,7 +112,8 @@ class Runner:
         """Until the process has ended by itself, or is no longer wanted (False)."""
         num_looks = 0
         while process.poll() is None:
-            if self._stopping.wait(SECONDS_BETWEEN_LOOKS):
+            self._wait(self._num_news, SECONDS_BETWEEN_LOOKS)
+            if self._stopping.is_set():
                 process.send_signal(signal.SIGTERM)
                 with suppress(subprocess.TimeoutExpired):
                     process.wait(STOP_SECONDS)
@@ -132,6 +140,15 @@ class Runner:
         else:
             self._registry.try_later(job_id, "crashed", f"the job's process ended with exit code {code}")
         logger.info("Job %s ended with exit code %d", job_id, code)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """End a job's process, at any moment: results are written once. Its priority would let it linger on busy cores."""
+    if process.poll() is None and hasattr(os, "SCHED_OTHER"):
+        with suppress(OSError):
+            os.sched_setscheduler(process.pid, os.SCHED_OTHER, os.sched_param(0))
+    process.kill()
+    process.wait()
 
 
 def sort_command(request: SortRequest, job_id: str) -> list[str]:
