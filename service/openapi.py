@@ -6,9 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from service.border import SYSTEM_PATHS
+from service.multipart import MULTIPART
 from service.problems import MEDIA_TYPE
 from service.schemas import Problem
-from service.upload import FILE_FIELD, MULTIPART, RAW_MEDIA_TYPES, Parameters
+from service.upload import FILE_FIELD, RAW_MEDIA_TYPES, Parameters
 
 _MEANINGS = {
     400: "Malformed: no file, text in place of a file, an empty file, or a parameter that is unknown or wrong.",

@@ -5,21 +5,18 @@ or as the body itself; text in its place is refused, and nothing is ever fetched
 """
 
 import io
-import sys
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated
 
 import anyio
 import pydantic
-from starlette.datastructures import FormData, Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
+from service.multipart import MULTIPART, MalformedMultipart, Part, read_parts
 from service.problems import ProblemError
 
 FILE_FIELD = "file"
-MULTIPART = "multipart/form-data"
 RAW_MEDIA_TYPES = ("application/dicom", "application/octet-stream", "image/png", "image/jpeg", "image/tiff")
 """What a raw body may be called; the bytes decide what it is."""
 
@@ -59,22 +56,17 @@ async def read_upload(request: Request, *, max_body_bytes: int, timeout_seconds:
     Raises:
         ProblemError: 400 malformed, 408 too slow, 413 too large, 415 not a media type in which radiographs are sent.
     """
-    media_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    media_type = media_type_of(request)
     if media_type == "application/x-www-form-urlencoded":
         raise ProblemError(400, "no_file", f"A URL-encoded form cannot hold a file. {_HOW_TO_SEND}")
     if media_type not in ("", MULTIPART, *RAW_MEDIA_TYPES) and not media_type.startswith("image/"):
         detail = f"The body's Content-Type is not one that is taken. {_HOW_TO_SEND}"
         raise ProblemError(415, "unsupported_media_type", detail)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise ProblemError(415, "unsupported_content_encoding", "Send the body as it is, without Content-Encoding.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 20 or int(announced) > max_body_bytes):
-        raise _too_large(max_body_bytes)
-    stream = _counted(request, max_body_bytes)
+    stream = counted_body(request, max_body_bytes)
     try:
         with anyio.fail_after(timeout_seconds):
             if media_type == MULTIPART:
-                return await _read_form(request, stream)
+                return await _read_form(request, stream, max_body_bytes)
             return _upload_of(await _read_raw(stream), request.query_params.multi_items())
     except TimeoutError:
         detail = f"The body did not arrive within {timeout_seconds:g} seconds."
@@ -83,16 +75,36 @@ async def read_upload(request: Request, *, max_body_bytes: int, timeout_seconds:
         raise ProblemError(400, "incomplete_body", "The connection ended before the body did.") from None
 
 
+def media_type_of(request: Request) -> str:
+    """The body's media type without parameters, in lower case; "" where none is given."""
+    return request.headers.get("content-type", "").split(";")[0].strip().lower()
+
+
+def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
+    """The body as it arrives.
+
+    Raises:
+        ProblemError: 413 it has, or announces, more than `max_body_bytes`; 415 it is compressed.
+    """
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ProblemError(415, "unsupported_content_encoding", "Send the body as it is, without Content-Encoding.")
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and (len(announced) > 20 or int(announced) > max_body_bytes):
+        raise too_large(max_body_bytes)
+    return _counted(request, max_body_bytes)
+
+
 async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
     num_received = 0
     async for chunk in request.stream():
         num_received += len(chunk)
         if num_received > max_body_bytes:
-            raise _too_large(max_body_bytes)
+            raise too_large(max_body_bytes)
         yield chunk
 
 
-def _too_large(max_body_bytes: int) -> ProblemError:
+def too_large(max_body_bytes: int) -> ProblemError:
+    """The answer for more bytes than are taken."""
     return ProblemError(
         413, "body_too_large", f"The body has more than {max_body_bytes} bytes, which is the most that is taken."
     )
@@ -105,60 +117,69 @@ async def _read_raw(stream: AsyncGenerator[bytes, None]) -> bytes:
     return buffer.getvalue()
 
 
-class _InMemoryParser(MultiPartParser):
-    """Starlette's parser, without its temporary files: a patient's radiograph is not written to disk."""
-
-    spool_max_size = sys.maxsize  # the body as a whole is limited
-
-    def __init__(self, headers: Headers, stream: AsyncGenerator[bytes, None]) -> None:
-        super().__init__(headers, self._checked(stream), max_files=2, max_fields=8)
-        self._complete = False
-
-    def on_end(self) -> None:
-        """The closing boundary has been read."""
-        self._complete = True
-
-    async def _checked(self, stream: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-        async for chunk in stream:
-            yield chunk
-        if not self._complete:
-            raise MultiPartException("no closing boundary")
-
-
-async def _read_form(request: Request, stream: AsyncGenerator[bytes, None]) -> Upload:
+async def _read_form(request: Request, stream: AsyncGenerator[bytes, None], max_body_bytes: int) -> Upload:
+    content_type = request.headers["content-type"]
     try:
-        form = await _InMemoryParser(request.headers, stream).parse()
-    except (ProblemError, ClientDisconnect):
-        raise
-    except Exception as error:  # whatever a client writes into part headers is its mistake, never a 500
-        detail = f"The {MULTIPART} body cannot be read. {_HOW_TO_SEND}"
-        raise ProblemError(400, "malformed_multipart", detail) from error
-    try:
-        fields = [(key, value) for key, value in form.multi_items() if key != FILE_FIELD]
-        given = [*request.query_params.multi_items(), *fields]
-        return _upload_of(await _file_of(form), given)
-    finally:
-        await form.close()
+        parts = [part async for part in read_parts(content_type, stream, max_files=2, max_file_bytes=max_body_bytes)]
+    except MalformedMultipart as error:
+        raise malformed_form() from error
+    if any(part.too_large and part.name != FILE_FIELD for part in parts):
+        raise malformed_form()
+    given = [
+        *request.query_params.multi_items(),
+        *((part.name, part.data.decode("utf-8", "replace")) for part in parts if part.name != FILE_FIELD),
+    ]
+    return _upload_of(_file_of([part for part in parts if part.name == FILE_FIELD]), given)
 
 
-async def _file_of(form: FormData) -> bytes:
-    files = form.getlist(FILE_FIELD)
-    if not files:
+def malformed_form() -> ProblemError:
+    """The answer for a body that is no form."""
+    detail = f"The {MULTIPART} body cannot be read. {_HOW_TO_SEND}"
+    return ProblemError(400, "malformed_multipart", detail)
+
+
+def _file_of(parts: list[Part]) -> bytes:
+    if not parts:
         raise ProblemError(400, "no_file", f"The form has no field '{FILE_FIELD}'. {_HOW_TO_SEND}")
-    if len(files) > 1:
-        detail = f"The form has several fields '{FILE_FIELD}'; one radiograph is classified at a time."
+    if len(parts) > 1:
+        detail = f"The form has several fields '{FILE_FIELD}'; POST /classify_batch takes several radiographs."
         raise ProblemError(400, "several_files", detail)
-    (file,) = files
-    if not isinstance(file, UploadFile):
+    require_file(parts[0])
+    return parts[0].data
+
+
+def require_file(part: Part) -> None:
+    """Refuse text in a file's place.
+
+    Raises:
+        ProblemError: 400, the part is a text field.
+    """
+    if not part.is_file:
         detail = f"The field '{FILE_FIELD}' is text, not a file; URLs and paths are not followed. {_HOW_TO_SEND}"
         raise ProblemError(400, "file_is_text", detail)
-    return await file.read()
 
 
-def _upload_of(data: bytes, given: list[tuple[str, str]] | list[tuple[str, str | UploadFile]]) -> Upload:
-    """The file with its parameters; what is unknown, repeated or wrong is refused, and never repeated."""
+def _upload_of(data: bytes, given: list[tuple[str, str]]) -> Upload:
+    require_content(data)
+    return Upload(data, parameters_of(given))
+
+
+def require_content(data: bytes) -> None:
+    """Refuse nothing at all.
+
+    Raises:
+        ProblemError: 400, the file is empty.
+    """
     if not data:
         raise ProblemError(400, "empty_file", f"The file is empty. {_HOW_TO_SEND}")
+
+
+def parameters_of(given: list[tuple[str, str]]) -> Parameters:
+    """The parameters of a request; what is unknown, repeated or wrong is refused, and its value never quoted.
+
+    Raises:
+        ProblemError: 400.
+    """
     allowed = tuple(Parameters.model_fields)
     if any(key not in allowed for key, _ in given):
         detail = f"A parameter is not known; {' and '.join(allowed)} are."
@@ -166,7 +187,7 @@ def _upload_of(data: bytes, given: list[tuple[str, str]] | list[tuple[str, str |
     if len({key for key, _ in given}) < len(given):
         raise ProblemError(400, "repeated_parameter", "A parameter is given more than once, in query or form.")
     try:
-        return Upload(data, Parameters.model_validate(dict(given)))
+        return Parameters.model_validate(dict(given))
     except pydantic.ValidationError as error:
         (fault, *_) = error.errors(include_input=False, include_url=False)
         name = str(fault["loc"][0])

@@ -54,6 +54,9 @@ def test_raw_and_multipart_give_the_same_answer(app: App) -> None:
         (form(FILE, part("top_k", b"3"), part("top_k", b"3")), "repeated_parameter"),
         (form(FILE, part("top_k", PNG, file_name="a.png")), "invalid_top_k"),
         (form(FILE, part("grad_cam", b"perhaps")), "invalid_grad_cam"),
+        (form(FILE, part("top_k", b"3" * 1025)), "malformed_multipart"),
+        (form(FILE, *[part(f"field{number}", b"") for number in range(9)]), "malformed_multipart"),
+        (part("file", b"x" * 9999).replace(b"form-data", b"form-data; " + b"y" * 5000), "malformed_multipart"),
         (FILE, "malformed_multipart"),  # ends before the closing boundary
         (b"hello", "malformed_multipart"),
         (b"--x\r\nContent-Disposition: form-data\r\n\r\nno name\r\n--x--\r\n", "malformed_multipart"),
