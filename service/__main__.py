@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from samx.errors import SamxError, WrongInput
-from service.inference import require_artifact
+from service.serving import require_artifact
 from service.settings import Settings, server_environment
 from service.sorting.options import add_sorting
 

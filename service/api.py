@@ -1,62 +1,67 @@
-"""The BentoML service: configuration, lifecycle, health and metrics around the routes. The only user of bentoml.
+"""The BentoML service: lifecycle, health and metrics around the routes. The only user of bentoml.
 
 `bentoml serve service.api:SamX`, with SAMX_ARTIFACT in the environment, serves it; see settings.py.
 """
 
 import asyncio
-import logging
-import sys
-import warnings
+import signal
+from types import FrameType
+from typing import Any
 
 import bentoml
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
+from service.access import Access
 from service.border import Border
-from service.inference import Inference, require_artifact
+from service.inference import Inference
+from service.log import set_up_log
 from service.routes import create_app, served_paths
+from service.serving import require_artifact
 from service.settings import Settings
 from service.sort_routes import Sorting
 
 app = create_app()
 
 
-def _set_up_log() -> None:
-    """One line per entry, without BentoML's trace identifiers; libraries that quote what they read are silenced."""
-    warnings.simplefilter("ignore")  # decoders warn with the values of attributes, which may be a patient's
-    logging.getLogger("bentoml").setLevel(logging.WARNING)
-    for name in ("pydicom", "python_multipart"):
-        logging.getLogger(name).disabled = True
-    handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S%z"))
-    logger = logging.getLogger("samx")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
-
-
 class _BorderedService(bentoml.Service):  # type: ignore[misc]  # bentoml ships no types that mypy can follow
-    """A BentoML service with the border around all of BentoML's middleware, which sees paths first otherwise."""
+    """A BentoML service with the routes beside BentoML's own and the border around both."""
 
     def to_asgi(self, is_main: bool = True) -> ASGIApp:
-        return Border(super().to_asgi(is_main), served_paths(app))
+        origins = Settings.from_environment().cors_origins
+        return Border(
+            _allowing(origins) if origins else app,
+            served_paths(app),
+            system=super().to_asgi(is_main),
+            is_draining=lambda: bool(app.state.inference.draining),
+        )
+
+
+def _allowing(origins: tuple[str, ...]) -> ASGIApp:
+    """The routes, answering pages of these origins too."""
+    return CORSMiddleware(
+        app,
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "DELETE"],
+        allow_headers=["Authorization", "X-API-Key", "X-Request-ID", "Content-Type"],
+        expose_headers=["X-Request-ID", "Retry-After"],
+    )
 
 
 @bentoml.service(
     name="samx",
     service_class=_BorderedService,
     workers=1,  # one per container: a second one would hold the model twice, and BentoML divides load unevenly
-    # A backstop that also ends what hangs; the body has its own, shorter limit.
-    traffic={"timeout": 120},
-    # The border logs instead: BentoML's access log repeats raw paths, and fails on a Content-Type that is not UTF-8.
-    logging={"access": {"enabled": False}},
+    logging={"access": {"enabled": False}},  # the border logs instead: BentoML's access log repeats raw paths
 )
-@bentoml.asgi_app(app, path="/")
 class SamX:
     """Which anatomical entity a musculoskeletal radiograph shows."""
 
     def __init__(self) -> None:
-        _set_up_log()
         settings = Settings.from_environment()
+        set_up_log(settings.log_format)
         self.inference = app.state.inference = Inference(settings)
+        app.state.access = Access(settings)
         self.sorting = app.state.sorting = Sorting(settings)
 
     @bentoml.on_deployment  # type: ignore[untyped-decorator]
@@ -68,9 +73,23 @@ class SamX:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def load(self) -> None:
         """Load in the background: /livez answers meanwhile, /readyz says not yet."""
-        self._loading = asyncio.create_task(self.inference.load())
+        self._tasks = [asyncio.create_task(self.inference.serving.load())]
+        if self.inference.settings.watch_seconds:
+            self._tasks.append(asyncio.create_task(self.inference.serving.watch()))
         if self.sorting.runner is not None:
             self.sorting.runner.start()
+        self._loop = asyncio.get_running_loop()
+        self._stop: Any = signal.signal(signal.SIGTERM, self._drain)
+
+    def _drain(self, number: int, frame: FrameType | None) -> None:
+        """Say that no more requests should come, take them for a while yet, then let the server stop.
+
+        It closes its port then, and answers what it has taken before it ends.
+        """
+        if not self.inference.draining:
+            self.inference.draining = True
+            seconds = self.inference.settings.drain_seconds
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._stop, number, frame)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def leave_jobs(self) -> None:
@@ -79,7 +98,7 @@ class SamX:
             await asyncio.to_thread(self.sorting.runner.stop)
 
     async def __is_alive__(self) -> bool:
-        return self.inference.state != "failed"
+        return self.inference.is_alive
 
     async def __is_ready__(self) -> bool:
-        return self.inference.state == "ready"
+        return self.inference.is_ready

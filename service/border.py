@@ -1,36 +1,48 @@
-"""The outermost layer of the server, before BentoML's own: what comes in is bounded, what goes out has one shape.
+"""The outermost layer of the server, around everything else: what comes in is bounded, what goes out has one shape.
 
-- A path that is not served becomes `/unknown` before BentoML makes a metrics label of it, and a path with a parameter
-  becomes its template (`/sort/{job_id}`), so that labels stay few and neither metrics nor logs repeat what a client
-  wrote. `TruePath`, around the routes, puts the path back.
+- Health and metrics are BentoML's business and go through its middleware; all other requests go straight to the routes,
+  which measure themselves: BentoML's middleware costs more than the routes, and keeps a timer per request.
+- A path that is not served becomes `/unknown`, so that labels stay few and neither metrics nor logs repeat what a
+  client wrote.
 - Every error leaves as a problem (RFC 9457), also those of BentoML and Starlette.
 - An exception that nobody caught is a 500 in that shape; its log entry has places and types, no values.
+- Every request has an identifier: the client's X-Request-ID if it is hexadecimal like a UUID, which no name is, else a
+  new one. It stands in the answer and in the log.
 - One log line per request: method, path without query, status, bytes received, duration.
 - An answer that comes before the body has been read is followed by reading and discarding the rest for a while. Closing
   at once would reset the connection, and the client would see that instead of the answer (RFC 9112, section 9.6).
 """
 
 import logging
+import re
 import time
-from collections.abc import Iterable
+import uuid
+from collections.abc import Callable, Iterable
 
 import anyio
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service import metrics
+from service.log import FIELDS, REQUEST_ID
 from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
 
 SYSTEM_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
 """Answered by BentoML."""
 UNKNOWN_PATH = "/unknown"
-_TRUE_PATH = "samx.path"
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
 """How much more is read after an early answer; who goes on sending meets a closed connection."""
 
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
-_SECURITY_HEADERS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+_REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
+_SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 _PROBLEMS = {
     404: ("not_found", "There is nothing at this path; /openapi.json lists what there is."),
     405: ("method_not_allowed", "This path does not take this method; /openapi.json lists what it takes."),
@@ -46,14 +58,23 @@ class Border:
     """Wraps a whole ASGI application.
 
     Args:
-        app: the application, with all its middleware.
-        paths: the paths it serves, besides the system's.
+        app: the routes, with all their middleware.
+        paths: the paths they serve, with `{parameters}`.
+        system: answers `SYSTEM_PATHS` and the server's lifespan; the app itself where not given.
+        is_draining: whether connections should end with their next answer, because the server is about to stop.
     """
 
-    def __init__(self, app: ASGIApp, paths: Iterable[str]) -> None:
-        paths = list(paths)
-        self._app = app
-        self._paths = frozenset((*(path for path in paths if "{" not in path), *SYSTEM_PATHS))
+    def __init__(
+        self,
+        app: ASGIApp,
+        paths: Iterable[str],
+        *,
+        system: ASGIApp | None = None,
+        is_draining: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._app, self._system = app, system or app
+        self._is_draining = is_draining
+        self._exact = {path for path in (*paths, *SYSTEM_PATHS) if "{" not in path}
         self._templates = [(compile_path(path)[0], path) for path in paths if "{" in path]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,35 +82,31 @@ class Border:
         if scope["type"] == "websocket":  # none are served, and BentoML would count them by their path
             await send({"type": "websocket.close"})
         elif scope["type"] == "http":
-            path = scope["path"]
-            if path not in self._paths:
-                shown = next((template for pattern, template in self._templates if pattern.match(path)), UNKNOWN_PATH)
-                scope = {**scope, "path": shown, "raw_path": shown.encode(), _TRUE_PATH: path}
-            await _Exchange(scope, receive, send).run(self._app)
+            label = self._label(scope["path"])
+            if label == UNKNOWN_PATH:
+                scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
+            exchange = _Exchange(scope, receive, send, label=label, last=self._is_draining())
+            await exchange.run(self._system if label in SYSTEM_PATHS else self._app)
         else:
-            await self._app(scope, receive, send)
+            await self._system(scope, receive, send)
 
-
-class TruePath:
-    """Wraps the routes: they see the path of a template as the client wrote it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The ASGI interface."""
-        if scope.get("path") not in (None, UNKNOWN_PATH) and _TRUE_PATH in scope:
-            scope = {**scope, "path": scope[_TRUE_PATH], "raw_path": scope[_TRUE_PATH].encode()}
-        await self._app(scope, receive, send)
+    def _label(self, path: str) -> str:
+        """The served path, or its template, that this path is; UNKNOWN_PATH for all others."""
+        if path in self._exact:
+            return path
+        return next((template for pattern, template in self._templates if pattern.match(path)), UNKNOWN_PATH)
 
 
 class _Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, *, label: str, last: bool) -> None:
         self._scope, self._receive, self._send = scope, receive, send
+        self._label, self._last = label, last
         self._started = time.perf_counter()
         headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        self._request_id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
         self._body_pending = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._client_waits = headers.get("expect", "").lower() == "100-continue"
         self._num_received = 0
@@ -97,6 +114,9 @@ class _Exchange:
         self._problem: bytes | None = None
 
     async def run(self, app: ASGIApp) -> None:
+        REQUEST_ID.set(self._request_id)
+        in_progress = metrics.REQUESTS_IN_PROGRESS.labels(self._label)
+        in_progress.inc()
         try:
             await app(self._scope, self.receive, self.send)
         except Exception as error:  # the border: whatever is left becomes a 500 that tells nothing of the file
@@ -104,6 +124,8 @@ class _Exchange:
             if not self._status:
                 await self.send({"type": "http.response.start", "status": 500, "headers": []})
                 await self.send({"type": "http.response.body", "body": b""})
+        finally:
+            in_progress.dec()
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -131,7 +153,8 @@ class _Exchange:
             headers["Content-Length"] = str(len(self._problem))
         for name, value in _SECURITY_HEADERS.items():
             headers.setdefault(name, value)
-        if self._body_pending:
+        headers["X-Request-ID"] = self._request_id
+        if self._body_pending or self._last:
             headers["Connection"] = "close"
         return {**message, "headers": headers.raw}
 
@@ -147,7 +170,7 @@ class _Exchange:
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
         if last:
-            self._log()
+            self._account()
 
     async def _discard_body(self) -> None:
         most = self._num_received + LINGER_BYTES
@@ -155,10 +178,20 @@ class _Exchange:
             while self._body_pending and self._num_received < most:
                 await self.receive()
 
-    def _log(self) -> None:
-        path = self._scope["path"]
-        if path in SYSTEM_PATHS:  # asked every few seconds by those who watch the service
-            return
+    def _account(self) -> None:
         method = self._scope["method"] if self._scope["method"] in _METHODS else "OTHER"
-        milliseconds = (time.perf_counter() - self._started) * 1000
-        logger.info("%s %s %d, %d bytes in, %.0f ms", method, path, self._status, self._num_received, milliseconds)
+        seconds = time.perf_counter() - self._started
+        metrics.REQUESTS.labels(method, self._label, str(self._status)).inc()
+        metrics.REQUEST_SECONDS.labels(self._label).observe(seconds)
+        metrics.RECEIVED_BYTES.labels(self._label).inc(self._num_received)
+        if self._label in SYSTEM_PATHS:  # asked every few seconds by those who watch the service
+            return
+        fields = {
+            "method": method,
+            "path": self._label,
+            "status": self._status,
+            "bytes_in": self._num_received,
+            "milliseconds": round(seconds * 1000, 1),
+        }
+        text = f"{method} {self._label} {self._status}, {self._num_received} bytes in, {seconds * 1000:.0f} ms"
+        logger.info(text, extra={FIELDS: fields})

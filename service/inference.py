@@ -1,122 +1,129 @@
-"""The model behind a bounded queue: loading it, who may come in, and worker threads to answer in.
+"""The way of one radiograph, and who may set out on it.
 
-Imports no torch: BentoML's supervising process imports this too, and has no use for 200 MB of it.
+bytes -> worker thread: read -> micro-batcher: network -> answer
 """
 
+import asyncio
 import contextlib
-import logging
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Literal
+import time
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
-import anyio
-import anyio.to_thread
-
-from samx.errors import ArtifactError, SamxError
-from samx.storage import open_storage
-from service.problems import ProblemError, traceback_without_values
+from service import metrics
+from service.problems import ProblemError
+from service.serving import Served, Serving
 from service.settings import Settings
-from service.upload import Upload
+from service.threads import Watched, WatchedThreads
+from service.upload import Parameters
 
 if TYPE_CHECKING:
-    from service.model import Model
-
-logger = logging.getLogger("samx.service")
+    from samx.classifier import Prediction
+    from samx.radiograph import Radiograph
+    from service.schemas import Classification
 
 
 class Inference:
-    """One model and the requests that are in work or waiting for it. Used from one event loop."""
+    """The requests that are in work or waiting. Used from one event loop at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.state: Literal["loading", "ready", "failed"] = "loading"
-        self._model: Model | None = None
+        self._watched = Watched()
+        self.serving = Serving(settings, self._watched)
+        self._threads = WatchedThreads(settings.threads, self._watched)
         self._num_admitted = 0
-        self._threads = anyio.CapacityLimiter(settings.threads)
-
-    async def load(self) -> None:
-        """Load, self-test and warm up the model; afterwards the state is `ready`, or `failed` and logged why."""
-        try:
-            self._model = await anyio.to_thread.run_sync(_load_model, self.settings)
-            async with anyio.create_task_group() as group:  # every worker thread has its own caches to fill
-                for _ in range(self.settings.threads):
-                    group.start_soon(self._in_thread, self._model.warm_up)
-        except SamxError as error:
-            self.state = "failed"
-            logger.critical("The model cannot be served: %s", error)
-        except Exception as error:  # the border of a background task: nobody else would hear of it
-            self.state = "failed"
-            logger.critical("The model cannot be served: %s", traceback_without_values(error))
-        else:
-            self.state = "ready"
-            logger.info("Serving %s; %s", self._model.title, self.settings)
+        self.draining = False
+        """Whether the service is about to stop: no more requests should be sent to it."""
+        metrics.PLACES.set(self.num_places)
 
     @property
-    def model(self) -> "Model":
-        """The loaded model.
+    def is_ready(self) -> bool:
+        """Whether requests should be sent here."""
+        return self.serving.state == "ready" and not self.draining
 
-        Raises:
-            ProblemError: 503, it is not ready.
-        """
-        if self._model is None or self.state != "ready":
-            raise ProblemError(
-                503,
-                "model_not_ready",
-                "The model is being loaded." if self.state == "loading" else "The model could not be loaded.",
-                {"Retry-After": str(self.settings.retry_after_seconds)},
-            )
-        return self._model
+    @property
+    def is_alive(self) -> bool:
+        """Whether a restart would be of no use: the model could be loaded, and no piece of work hangs."""
+        return self.serving.state != "failed" and self._watched.longest_seconds <= self.settings.stuck_seconds
+
+    @property
+    def num_places(self) -> int:
+        """Radiographs that may be in work or waiting."""
+        return self.settings.threads + self.settings.max_waiting
 
     @contextlib.contextmanager
-    def admitted(self) -> "Iterator[Model]":
-        """Hold one of the limited places, from before the body is read until the answer is made.
+    def admitted(self, num_places: int = 1) -> "Iterator[Served]":
+        """Hold some of the limited places, from before the body is read until the answer is made.
 
         Raises:
-            ProblemError: 503, all places are taken or the model is not ready.
+            ProblemError: 503, there are not so many places or the model is not ready.
         """
-        model = self.model
-        num_places = self.settings.threads + self.settings.max_waiting
-        if self._num_admitted >= num_places:
-            raise ProblemError(
-                503,
-                "busy",
-                f"{num_places} radiographs are in work or waiting, which is the most that is taken. Try again later.",
-                {"Retry-After": str(self.settings.retry_after_seconds)},
-            )
-        self._num_admitted += 1
+        served = self.serving.served
+        if self._num_admitted + num_places > self.num_places:
+            detail = f"{self.num_places} radiographs may be in work or waiting, and that is the case. Try again later."
+            raise ProblemError(503, "busy", detail, self._retry_after)
+        self._num_admitted += num_places
+        metrics.PLACES_TAKEN.set(self._num_admitted)
         try:
-            yield model
+            yield served
         finally:
-            self._num_admitted -= 1
+            self._num_admitted -= num_places
+            metrics.PLACES_TAKEN.set(self._num_admitted)
 
-    async def answer(self, model: "Model", upload: Upload) -> bytes:
-        """Read and classify in a worker thread; the JSON of a `schemas.Classification`.
+    @contextlib.asynccontextmanager
+    async def _deadline(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(self.settings.request_timeout_seconds):
+                yield
+        except TimeoutError:
+            detail = f"No answer within {self.settings.request_timeout_seconds:g} seconds. Try again later."
+            raise ProblemError(503, "deadline_exceeded", detail, self._retry_after) from None
+
+    @property
+    def _retry_after(self) -> dict[str, str]:
+        return {"Retry-After": str(self.settings.retry_after_seconds)}
+
+    async def classify(self, served: Served, data: bytes, parameters: Parameters) -> "Classification":
+        """The answer for one file.
 
         Raises:
-            ProblemError: the file cannot be used, or a parameter does not fit the model.
+            ProblemError: the file cannot be used, a parameter does not fit the model, or it takes too long.
         """
-        return await anyio.to_thread.run_sync(model.answer, upload, limiter=self._threads)
+        async with self._deadline():
+            radiograph, prediction = await self._predict(served, data, parameters)
+            if not parameters.grad_cam:
+                return _counted(served.model.answer(radiograph, prediction, parameters))
+            begun = time.perf_counter()
+            answer = await self._threads.run(served.model.answer, radiograph, prediction, parameters)
+            metrics.observe_phase("grad_cam", time.perf_counter() - begun)
+            return _counted(answer)
 
-    async def _in_thread(self, function: Callable[[], None]) -> None:
-        await anyio.to_thread.run_sync(function, limiter=self._threads)
+    async def overlay(self, served: Served, data: bytes, parameters: Parameters) -> bytes:
+        """The radiograph with its heat map over it, as a PNG.
+
+        Raises:
+            ProblemError: as `classify`.
+        """
+        async with self._deadline():
+            wanted = parameters.model_copy(update={"grad_cam": True})
+            radiograph, prediction = await self._predict(served, data, wanted)
+            begun = time.perf_counter()
+            png = await self._threads.run(served.model.overlay, radiograph, prediction)
+            metrics.observe_phase("grad_cam", time.perf_counter() - begun)
+            return png
+
+    async def _predict(self, served: Served, data: bytes, parameters: Parameters) -> "tuple[Radiograph, Prediction]":
+        served.model.check(parameters)
+        begun = time.perf_counter()
+        reading = await self._threads.run(served.model.read, data)
+        metrics.observe_phase("read", time.perf_counter() - begun)
+        prediction = await served.batcher.submit(served.model.question(reading, grad_cam=parameters.grad_cam))
+        return reading.radiograph, prediction
 
 
-def require_artifact(url: str) -> None:
-    """Find out early and cheaply whether there is an artifact at all.
-
-    Raises:
-        ArtifactError: neither a version nor a model with a current version is there.
-        StorageError: the place cannot be reached.
-    """
-    location = open_storage(url)
-    if not any(location.exists(key) for key in ("manifest.json", "current.json")):
-        raise ArtifactError(
-            f"no artifact in {location.url}: expected manifest.json (one version of a model) or current.json (a model "
-            "with versions). Name one by SAMX_ARTIFACT or --artifact, a folder or s3://bucket/prefix that training "
-            "published to"
-        )
-
-
-def _load_model(settings: Settings) -> "Model":
-    from service.model import load_model  # noqa: PLC0415  # torch is imported where it is used: see above
-
-    return load_model(settings)
+def _counted(answer: "Classification") -> "Classification":
+    best, agrees = answer.classes[0], answer.tag.agrees
+    metrics.DECISIONS.labels(answer.decision).inc()
+    metrics.CLASSES.labels(best.label).inc()
+    metrics.PROBABILITY.observe(best.probability)
+    metrics.TAGS.labels("unknown" if agrees is None else "yes" if agrees else "no").inc()
+    return answer

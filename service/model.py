@@ -1,27 +1,27 @@
 """The served model: an artifact's classifier, and the answers made from its predictions."""
 
-import base64
 import json
 import logging
 import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from samx.anatomy import ANATOMY, label_of_body_part, tag_agrees
 from samx.artifact import ClassEntry, Manifest, resolve
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
-from samx.grad_cam import overlay, to_png
-from samx.preprocessing import fit, in_square
 from samx.radiograph import Radiograph
 from samx.storage import open_storage
-from service.problems import ProblemError, problem_of, traceback_without_values
+from service.heat_map import heat_map_of, overlay_png
+from service.problems import ProblemError, problem_of, traceback_without_values, without_secrets
 from service.schemas import (
     Classification,
     ConceptCode,
-    HeatMap,
     ModelClass,
     ModelDescription,
     ModelName,
@@ -31,11 +31,30 @@ from service.schemas import (
     Tag,
 )
 from service.settings import Settings
-from service.upload import Upload
+from service.upload import Parameters
 
 DEFAULT_TOP_K = 3
 
 logger = logging.getLogger("samx.service")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file that could be read."""
+
+    radiograph: Radiograph
+    image: npt.NDArray[np.uint8]
+    """What the network takes, `(S, S)` uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the network is asked."""
+
+    image: npt.NDArray[np.uint8]
+    """`(S, S)` uint8."""
+    grad_cam: bool
+    """Whether the heat map is wanted."""
 
 
 class Model:
@@ -49,40 +68,62 @@ class Model:
         url: str,
         metrics: dict[str, Any] | None,
         max_body_bytes: int,
+        on_gpu: bool = False,
     ) -> None:
         self.url = url
         self._classifier = classifier
+        self.on_gpu = on_gpu
         self._spec = manifest.model
-        self._name = ModelName(name=manifest.name, version=manifest.version)
+        self.name = ModelName(name=manifest.name, version=manifest.version)
         self._classes = {entry.label: _class_of(entry) for entry in manifest.model.classes}
         self.title = f"{manifest.name} {manifest.version}"
         self.description = _description(manifest, list(self._classes.values()), metrics, max_body_bytes)
 
-    def warm_up(self) -> None:
-        """Make the first request as quick as the later ones."""
+    def warm_up(self, sizes: Iterable[int]) -> None:
+        """Classify batches of these sizes, so that the first requests are as quick as the later ones."""
         size = self._spec.preprocessing.size
-        self._classifier.classify([np.zeros((size, size), np.uint8)], grad_cam=True)
+        for num_images in sizes:
+            self._classifier.classify([np.zeros((size, size), np.uint8)] * num_images, grad_cam=True)
 
-    def answer(self, upload: Upload) -> bytes:
-        """The JSON of a `Classification`.
+    def check(self, parameters: Parameters) -> None:
+        """Refuse what this model cannot answer, before anything is read.
 
         Raises:
-            ProblemError: 400 top_k is too large; 413, 415 or 422 the file cannot be used.
+            ProblemError: 400 top_k is too large.
         """
-        num_classes = len(self._classes)
-        top_k = min(DEFAULT_TOP_K, num_classes) if upload.parameters.top_k is None else upload.parameters.top_k
-        if top_k > num_classes:
-            raise ProblemError(400, "invalid_top_k", f"top_k is {top_k}; this model has {num_classes} classes.")
+        if (parameters.top_k or 1) > len(self._classes):
+            detail = f"top_k is {parameters.top_k}; this model has {len(self._classes)} classes."
+            raise ProblemError(400, "invalid_top_k", detail)
+
+    def read(self, data: bytes) -> Reading:
+        """Read a file.
+
+        Raises:
+            ProblemError: 413, 415 or 422 the file cannot be used.
+        """
         try:
-            radiograph, image = self._classifier.read(upload.data)
+            return Reading(*self._classifier.read(data))
         except RadiographError as error:
             raise problem_of(error) from None
         except Exception as error:  # the border: a client's bytes must never end in a 500
             logger.error("A file made the reader fail unexpectedly: %s", traceback_without_values(error))
             raise ProblemError(422, "unreadable", "The file cannot be read as a radiograph.") from None
-        (prediction,) = self._classifier.classify([image], grad_cam=upload.parameters.grad_cam)
-        answer = Classification(
-            model=self._name,
+
+    def question(self, reading: Reading, *, grad_cam: bool) -> Question:
+        """What `classify` is asked about a file."""
+        return Question(reading.image, grad_cam)
+
+    def classify(self, questions: Sequence[Question]) -> list[Prediction]:
+        """Classify a batch; an answer does not depend on the rest of it."""
+        images = [question.image for question in questions]
+        return self._classifier.classify(images, grad_cam=any(question.grad_cam for question in questions))
+
+    def answer(self, radiograph: Radiograph, prediction: Prediction, parameters: Parameters) -> Classification:
+        """What is answered for a radiograph."""
+        top_k = min(DEFAULT_TOP_K, len(self._classes)) if parameters.top_k is None else parameters.top_k
+        heat_map = heat_map_of(radiograph, prediction, self._spec.preprocessing) if parameters.grad_cam else None
+        return Classification(
+            model=self.name,
             decision=prediction.decision,
             classes=[
                 RankedClass(**self._classes[label].model_dump(), probability=min(probability, 1.0))
@@ -96,23 +137,12 @@ class Model:
                 columns=radiograph.columns,
                 was_negative=radiograph.was_negative,
             ),
-            grad_cam=self._heat_map(radiograph, prediction),
+            grad_cam=heat_map,
         )
-        return answer.model_dump_json().encode()
 
-    def _heat_map(self, radiograph: Radiograph, prediction: Prediction) -> HeatMap | None:
-        """The heat map over the field the network saw, in the finest resolution at hand and not equalised: for eyes."""
-        if prediction.heat is None:
-            return None
-        size = min(self._spec.preprocessing.working_size, 1024)
-        image = in_square(fit(radiograph.pixels, size), size)
-        return HeatMap(
-            label=prediction.label,
-            width=image.shape[1],
-            height=image.shape[0],
-            overlay_png_base64=base64.b64encode(to_png(overlay(image, prediction.heat))).decode(),
-            image_png_base64=base64.b64encode(to_png(image)).decode(),
-        )
+    def overlay(self, radiograph: Radiograph, prediction: Prediction) -> bytes:
+        """A PNG of the radiograph with its heat map over it."""
+        return overlay_png(radiograph, prediction, self._spec.preprocessing)
 
 
 def load_model(settings: Settings) -> Model:
@@ -129,7 +159,14 @@ def load_model(settings: Settings) -> Model:
     folder = resolve(open_storage(settings.artifact))  # once: the current version may change meanwhile
     classifier, manifest = load_classifier(folder.url, device=device)
     metrics = json.loads(folder.read("metrics.json")) if "metrics.json" in manifest.files else None
-    return Model(classifier, manifest, url=folder.url, metrics=metrics, max_body_bytes=settings.max_body_bytes)
+    return Model(
+        classifier,
+        manifest,
+        url=folder.url,
+        metrics=metrics,
+        max_body_bytes=settings.max_body_bytes,
+        on_gpu=device == "cuda",
+    )
 
 
 def tag_of(label: str, body_part_examined: str) -> Tag:
@@ -148,11 +185,6 @@ def tag_of(label: str, body_part_examined: str) -> Tag:
         return Tag(body_part_examined=body_part_examined.strip(), agrees=agrees)
     entity = ANATOMY.get(named or "")
     return Tag(body_part_examined=entity.body_part_examined if entity else None, agrees=agrees)
-
-
-def without_secrets(text: str) -> str:
-    """A text without what URLs in it may carry: user names, passwords, signatures."""
-    return re.sub(r"[?#]\S*", "", re.sub(r"(?<=://)[^/@\s]+@", "", text))
 
 
 def _class_of(entry: ClassEntry) -> ModelClass:

@@ -1,16 +1,17 @@
 """Every way in which the service says no: one exception, one body (RFC 9457), and logs without a patient's data."""
 
-import json
+import re
 import traceback
 from collections.abc import Mapping
 from http import HTTPStatus
 
 from samx.errors import NotARadiographFormat, RadiographError, RadiographTooLarge
+from service.schemas import Problem
 
 MEDIA_TYPE = "application/problem+json"
 
-_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
-"""RFC 9110 titles where this Python still has the older ones."""
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content", 499: "Client Closed Request"}
+"""RFC 9110 titles where this Python still has the older ones, and nginx's for who left."""
 
 
 class ProblemError(Exception):
@@ -43,11 +44,20 @@ def problem_of(error: RadiographError) -> ProblemError:
     return ProblemError(status, error.code, error.detail)
 
 
-def problem_body(status: int, code: str, detail: str) -> bytes:
-    """The JSON body of a problem, see `schemas.Problem`."""
+def problem(status: int, code: str, detail: str) -> Problem:
+    """A problem as it is documented."""
     title = _TITLES.get(status) or HTTPStatus(status).phrase
-    problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code}
-    return json.dumps(problem, ensure_ascii=False).encode()
+    return Problem(title=title, status=status, detail=detail, code=code)
+
+
+def problem_body(status: int, code: str, detail: str) -> bytes:
+    """The JSON body of a problem."""
+    return problem(status, code, detail).model_dump_json().encode()
+
+
+def without_secrets(text: str) -> str:
+    """A text without what URLs in it may carry: user names, passwords, signatures."""
+    return re.sub(r"[?#]\S*", "", re.sub(r"(?<=://)[^/@\s]+@", "", text))
 
 
 def traceback_without_values(error: BaseException) -> str:

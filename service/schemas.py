@@ -84,19 +84,34 @@ class RadiographFacts(Answer):
     """Whether air was bright, against what the file says or for lack of it, and the grey values have been inverted."""
 
 
+class Box(Answer):
+    """A rectangle in pixels of a picture, from its top left corner."""
+
+    x: int = Field(ge=0)
+    """Column of its left edge."""
+    y: int = Field(ge=0)
+    """Row of its upper edge."""
+    width: int = Field(ge=1)
+    height: int = Field(ge=1)
+
+
 class HeatMap(Answer):
     """Grad-CAM of the most probable class."""
 
     label: str = Field(examples=["knee"])
     """The class whose evidence is shown."""
     width: int
-    """Width of both images in pixels."""
+    """Width of the pictures in pixels."""
     height: int
-    """Height of both images in pixels."""
+    """Height of the pictures in pixels."""
     overlay_png_base64: str
     """The preprocessed radiograph with the heat map over it, an RGB PNG in base64."""
     image_png_base64: str
     """The preprocessed radiograph alone, a grey PNG in base64, pixel on pixel under the overlay."""
+    heat_png_base64: str
+    """The heat map alone, a grey PNG in base64: black where nothing speaks for the class, white where most does."""
+    hottest_region: Box | None
+    """What is connected to the hottest place and at least half as hot; null where nothing speaks for the class."""
 
 
 class Classification(Answer):
@@ -113,6 +128,28 @@ class Classification(Answer):
     radiograph: RadiographFacts
     grad_cam: HeatMap | None
     """Where the evidence lies, if `grad_cam` was asked for."""
+
+
+class FileAnswer(Answer):
+    """The answer for one file of several: one of both is null."""
+
+    classification: Classification | None
+    problem: Problem | None
+
+
+class BatchClassification(Answer):
+    """The answers for several radiographs."""
+
+    answers: list[FileAnswer]
+    """As many as files were sent, in their order."""
+
+
+class Reloaded(Answer):
+    """What is served after a reload."""
+
+    model: ModelName
+    changed: bool
+    """Whether it is another version than before."""
 
 
 class ModelProvenance(Answer):

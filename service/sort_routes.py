@@ -7,7 +7,7 @@ from typing import Annotated, Final, TypeVar, cast
 import anyio
 import anyio.to_thread
 import pydantic
-from fastapi import FastAPI, Path, Query, Request
+from fastapi import Depends, FastAPI, Path, Query, Request
 from fastapi.responses import Response
 
 from samx.errors import (
@@ -18,8 +18,9 @@ from samx.errors import (
     WrongInput,
 )
 from samx.storage import open_storage
+from service.access import require_key
 from service.inference import Inference
-from service.openapi import document_problems
+from service.openapi import document_keys, document_problems
 from service.problems import ProblemError
 from service.settings import Settings
 from service.sorting.answers import SortJob, SortJobs, SortJobWithProgress, SortOrder
@@ -119,8 +120,10 @@ def add_sort_routes(app: FastAPI) -> None:
         operation_id="sort",
         summary="Sort a bucket",
         response_model=SortJob,
-        responses=document_problems(400, 403, 405, 413, 422, 503),
-        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": order_schema}}}},
+        responses=document_problems(400, 401, 403, 405, 413, 422, 503),
+        openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": order_schema}}}}
+        | document_keys(),
+        dependencies=[Depends(require_key)],
     )
     app.add_api_route(
         "/sort",
@@ -129,7 +132,9 @@ def add_sort_routes(app: FastAPI) -> None:
         operation_id="list_sort_jobs",
         summary="The jobs, the newest first",
         response_model=SortJobs,
-        responses=document_problems(400, 403, 404, 405, 503),
+        responses=document_problems(400, 401, 403, 404, 405, 503),
+        openapi_extra=document_keys(),
+        dependencies=[Depends(require_key)],
     )
     app.add_api_route(
         "/sort/{job_id}",
@@ -138,7 +143,9 @@ def add_sort_routes(app: FastAPI) -> None:
         operation_id="describe_sort_job",
         summary="One job and how far it is",
         response_model=SortJobWithProgress,
-        responses=document_problems(400, 403, 404, 405, 503),
+        responses=document_problems(400, 401, 403, 404, 405, 503),
+        openapi_extra=document_keys(),
+        dependencies=[Depends(require_key)],
     )
     app.add_api_route(
         "/sort/{job_id}",
@@ -147,7 +154,9 @@ def add_sort_routes(app: FastAPI) -> None:
         operation_id="cancel_sort_job",
         summary="End a job",
         response_model=SortJob,
-        responses=document_problems(400, 403, 404, 405, 409, 503),
+        responses=document_problems(400, 401, 403, 404, 405, 409, 503),
+        openapi_extra=document_keys(),
+        dependencies=[Depends(require_key)],
     )
 
 
@@ -159,7 +168,7 @@ async def _begin(request: Request, response: Response) -> SortJob:
     sorting = _sorting(request)
     _ = sorting.registry
     order = _order_of(await _read_json(request))
-    model_url = cast("Inference", request.app.state.inference).model.url
+    model_url = cast("Inference", request.app.state.inference).serving.served.model.url
     record = await sorting.call(lambda: sorting.begin(order, model_url))
     sorting.look()
     response.headers["Location"] = f"/sort/{record.id}"

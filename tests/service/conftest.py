@@ -14,6 +14,7 @@ import anyio
 import httpx
 import pytest
 
+from service.access import Access
 from service.border import Border
 from service.inference import Inference
 from service.routes import create_app, served_paths
@@ -125,6 +126,7 @@ def make_app(inference: Inference, **sorting: Any) -> App:
     """The application with this model behind it, and settings for sorting."""
     app = create_app()
     app.state.inference = inference
+    app.state.access = Access(inference.settings)
     app.state.sorting = Sorting(inference.settings.model_copy(update=sorting))
     return App(Border(app, served_paths(app)), inference)
 
@@ -133,8 +135,8 @@ def make_app(inference: Inference, **sorting: Any) -> App:
 def loaded(small_artifact: Path) -> Inference:
     """The small model, loaded in this process."""
     inference = Inference(Settings(artifact=str(small_artifact), device="cpu", threads=2, max_body_bytes=2_000_000))
-    anyio.run(inference.load)
-    assert inference.state == "ready"
+    anyio.run(inference.serving.load)
+    assert inference.is_ready
     return inference
 
 

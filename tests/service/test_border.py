@@ -7,7 +7,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.border import LINGER_BYTES, Border, TruePath
+from service.border import LINGER_BYTES, SYSTEM_PATHS, Border
+from service.log import REQUEST_ID
 
 
 def call(app: Any, **scope: Any) -> httpx.Response:
@@ -118,20 +119,52 @@ def test_client_that_waits_to_be_asked_for_its_body_is_not_waited_for() -> None:
     assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
 
 
-def test_a_path_with_a_parameter_is_its_template_for_all_but_the_routes() -> None:
-    between, inside = [], []
+def test_a_path_with_a_parameter_is_its_template_in_log_and_metrics(caplog: pytest.LogCaptureFixture) -> None:
+    inside = []
 
     async def routes(scope: Scope, receive: Receive, send: Send) -> None:
         inside.append(scope["path"])
         await PlainTextResponse("x")(scope, receive, send)
 
-    async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
-        between.append((scope["path"], scope["raw_path"]))
-        await TruePath(routes)(scope, receive, send)
-
-    border = Border(middleware, ["/known", "/jobs/{job_id}"])
-    for path in ("/known", "/jobs/Wunibald", "/jobs/Wunibald/more", "/elsewhere"):
-        call(border, path=path)
-    shown = ["/known", "/jobs/{job_id}", "/unknown", "/unknown"]
-    assert between == [(path, path.encode()) for path in shown]
+    border = Border(routes, ["/known", "/jobs/{job_id}"])
+    with caplog.at_level(logging.INFO, logger="samx.service"):
+        for path in ("/known", "/jobs/Wunibald", "/jobs/Wunibald/more", "/elsewhere"):
+            call(border, path=path)
+    shown = [record.getMessage().split()[1] for record in caplog.records]
+    assert shown == ["/known", "/jobs/{job_id}", "/unknown", "/unknown"]
     assert inside == ["/known", "/jobs/Wunibald", "/unknown", "/unknown"]
+
+
+def test_health_and_metrics_are_answered_by_the_system() -> None:
+    border = Border(PlainTextResponse("routes"), ["/known"], system=PlainTextResponse("system"))
+    answers = {path: call(border, path=path).text for path in ("/known", "/elsewhere", *SYSTEM_PATHS)}
+    assert answers == {"/known": "routes", "/elsewhere": "routes"} | dict.fromkeys(SYSTEM_PATHS, "system")
+
+
+@pytest.mark.parametrize("given", ["0123456789abcdef", "123E4567-E89B-12D3-A456-426614174000"])
+def test_request_identifier_travels_through(given: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="samx.service"):
+        response = call(Border(PlainTextResponse("x"), ["/known"]), headers={"X-Request-ID": given})
+    assert response.headers["x-request-id"] == given
+    assert REQUEST_ID.get() == ""  # it ends with its request
+
+
+@pytest.mark.parametrize("given", ["Wunibald", "12345", "0" * 65, "01234567\t", ""])
+def test_other_identifiers_are_replaced(given: str) -> None:
+    response = call(Border(PlainTextResponse("x"), ["/known"]), headers={"X-Request-ID": given})
+    assert len(response.headers["x-request-id"]) == 32
+    assert int(response.headers["x-request-id"], 16)
+
+
+def test_while_draining_every_answer_ends_its_connection() -> None:
+    app = PlainTextResponse("x")
+    assert "connection" not in call(Border(app, ["/known"])).headers
+    assert call(Border(app, ["/known"], is_draining=lambda: True)).headers["connection"] == "close"
+
+
+def test_every_answer_has_the_security_headers() -> None:
+    for path in ("/known", "/elsewhere", "/livez"):
+        headers = call(Border(PlainTextResponse("x"), ["/known"]), path=path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["x-frame-options"] == "DENY"
+        assert headers["referrer-policy"] == "no-referrer"

@@ -1,8 +1,6 @@
 import contextlib
 import json
 import logging
-import threading
-import time
 from pathlib import Path
 
 import anyio
@@ -10,10 +8,10 @@ import pytest
 
 from samx.classifier import load_classifier
 from samx.errors import ArtifactError
-from service.inference import Inference, require_artifact
+from service.inference import Inference
 from service.problems import ProblemError
+from service.serving import require_artifact
 from service.settings import Settings
-from service.upload import Parameters, Upload
 from tests.service.conftest import App, make_app
 from tests.small_artifact import synthetic_png
 
@@ -42,39 +40,6 @@ def test_places_are_bounded_and_given_back(loaded: Inference) -> None:
         pass
 
 
-class Recorder:
-    """Stands in for a model and records how it is called."""
-
-    def __init__(self) -> None:
-        self.num_now = self.num_most = 0
-        self.threads: set[int] = set()
-        self._lock = threading.Lock()
-
-    def answer(self, _: Upload) -> bytes:
-        with self._lock:
-            self.num_now += 1
-            self.num_most = max(self.num_most, self.num_now)
-            self.threads.add(threading.get_ident())
-        time.sleep(0.05)
-        with self._lock:
-            self.num_now -= 1
-        return b"{}"
-
-
-def test_answers_are_made_in_worker_threads_and_as_many_as_set(loaded: Inference) -> None:
-    recorder = Recorder()
-    upload = Upload(PNG, Parameters())
-
-    async def ask_six_times() -> None:
-        async with anyio.create_task_group() as group:
-            for _ in range(6):
-                group.start_soon(loaded.answer, recorder, upload)
-
-    anyio.run(ask_six_times)
-    assert recorder.num_most == loaded.settings.threads == 2
-    assert threading.get_ident() not in recorder.threads
-
-
 def test_before_the_model_is_loaded_the_answer_is_503_with_retry_after(small_artifact: Path) -> None:
     app = make_app(Inference(Settings(artifact=str(small_artifact))))
     for response in (app.classify(PNG), app.request("GET", "/model")):
@@ -92,8 +57,9 @@ def test_corrupt_artifact_is_reported_and_never_served(
     (tmp_path / "weights.safetensors").write_bytes(weights)
     inference = Inference(Settings(artifact=str(tmp_path)))
     with caplog.at_level(logging.INFO, logger="samx.service"):
-        anyio.run(inference.load)
-    assert inference.state == "failed"
+        anyio.run(inference.serving.load)
+    assert not inference.is_ready
+    assert not inference.is_alive
     assert "weights.safetensors" in caplog.text
     assert make_app(inference).classify(PNG).status_code == 503
 

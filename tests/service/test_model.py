@@ -5,9 +5,8 @@ import pytest
 
 from samx.classifier import load_classifier
 from service.inference import Inference
-from service.model import Model, tag_of, without_secrets
-from service.problems import ProblemError
-from service.upload import Parameters, Upload
+from service.model import Model, tag_of
+from service.problems import ProblemError, without_secrets
 from tests.service.files import PATIENT
 
 
@@ -58,14 +57,14 @@ def test_unforeseen_failure_of_the_reader_is_422_and_logged_without_its_values(
     _, manifest = load_classifier(small_artifact)
     model = Model(FailingClassifier(), manifest, url="", metrics=None, max_body_bytes=1)  # type: ignore[arg-type]
     with pytest.raises(ProblemError) as refused:
-        model.answer(Upload(PATIENT.encode(), Parameters()))
+        model.read(PATIENT.encode())
     assert (refused.value.status, refused.value.code) == (422, "unreadable")
     assert "builtins.KeyError at" in caplog.text
     assert PATIENT not in caplog.text + refused.value.detail
 
 
 def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:
-    description = loaded.model.description
+    description = loaded.serving.served.model.description
     assert (description.name, description.version) == ("small", "1.0.0")
     assert [entry.label for entry in description.classes] == ["foot", "hand", "knee", "not_musculoskeletal"]
     assert description.classes[2].code is not None

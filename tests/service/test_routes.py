@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from service.border import SYSTEM_PATHS
 from service.schemas import Classification, ModelDescription, Problem
 from tests.service.conftest import App
 from tests.service.files import PATIENT, dicom_file
@@ -99,8 +100,8 @@ def test_other_methods_are_405_and_allowed_ones_named(app: App, method: str, pat
 def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None:
     document = app.request("GET", "/openapi.json").json()
     assert set(document["paths"]) == {
-        *("/classify", "/model", "/sort", "/sort/{job_id}"),
-        *("/livez", "/readyz", "/healthz", "/metrics"),
+        *("/classify", "/classify_batch", "/model", "/model/reload", "/sort", "/sort/{job_id}"),
+        *SYSTEM_PATHS,
     }
     classify = document["paths"]["/classify"]["post"]
     content = classify["requestBody"]["content"]
@@ -114,7 +115,7 @@ def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None
     }
     assert set(content["multipart/form-data"]["schema"]["properties"]) == {"file", "top_k", "grad_cam"}
     assert [parameter["name"] for parameter in classify["parameters"]] == ["top_k", "grad_cam"]
-    assert set(classify["responses"]) == {"200", "400", "405", "408", "413", "415", "422", "503"}
+    assert set(classify["responses"]) == {"200", "400", "401", "405", "408", "413", "415", "422", "503"}
     for status, response in classify["responses"].items():
         if status != "200":
             schema = response["content"]["application/problem+json"]["schema"]

@@ -145,7 +145,7 @@ def test_body_over_the_limit_is_413_whether_announced_or_not(app: App, content_t
 
 def test_body_that_takes_too_long_is_408(loaded: Inference) -> None:
     impatient = Inference(loaded.settings.model_copy(update={"body_timeout_seconds": 0.1}))
-    anyio.run(impatient.load)
+    anyio.run(impatient.serving.load)
 
     async def slow() -> AsyncIterator[bytes]:
         yield PNG[:100]

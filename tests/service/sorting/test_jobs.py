@@ -65,7 +65,7 @@ def test_a_bucket_is_sorted_and_the_counts_add_up(
         job = wait_for_end(server, begun["id"])
         assert server.client.get("/sort").json()["jobs"][0]["state"] == "done"
         assert server.client.delete(f"/sort/{begun['id']}").status_code == 409
-        assert any('endpoint="/sort/{job_id}"' in line for line in server.series())
+        assert any('path="/sort/{job_id}"' in line for line in server.series())
         assert begun["id"] not in server.log.read_text().replace(f"Job {begun['id']}", "")
     assert job["state"] == "done"
     rows = decode_rows(merged(order["destination"], begun["id"])["manifest.jsonl"])
