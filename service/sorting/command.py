@@ -50,7 +50,9 @@ def run(options: argparse.Namespace) -> int:
             _say_what_would_be_done(_request(options))
         else:
             _sort(options, stop)
-            while options.watch and not stop.wait(options.watch):
+            while options.watch:
+                if stop.wait(options.watch):
+                    raise Interrupted("watching was ended; run the same again to go on")
                 _sort(options, stop)
     except Interrupted as error:
         print(f"samx sort: {error}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The merge: results of all shards to one manifest, as JSON lines, CSV and Parquet, and a summary to look at.
 
-All are streamed through temporary files, a shard at a time. Their bytes depend on the rows alone.
+All are streamed through temporary files, a shard at a time. Their bytes depend on the rows alone. manifest.jsonl is the
+truth; CSV shields spreadsheets from formulas, and neither CSV nor Parquet can hold names of files that are not Unicode.
 """
 
 import csv
@@ -25,6 +26,8 @@ from service.sorting.summary_page import Examples, summary_page
 _PARQUET_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _SCHEMA = pa.schema([(name, _PARQUET_TYPES[kind]) for name, kind in COLUMNS.items()])
 ROWS_PER_GROUP = 10_000
+_ESCAPE = "backslashreplace"
+_TAKEN_FOR_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
 
 
 def merge(job: Job, frozen: Frozen) -> Tally:
@@ -41,8 +44,8 @@ def merge(job: Job, frozen: Frozen) -> Tally:
         raise SortRefused("shards_missing", detail)
     tally, examples = Tally(), Examples()
     with tempfile.TemporaryFile() as lines, tempfile.TemporaryFile() as table, tempfile.TemporaryFile() as parquet:
-        columns = io.TextIOWrapper(table, encoding="utf-8", newline="", write_through=True)
-        writer = csv.DictWriter(columns, COLUMNS, lineterminator="\n")
+        columns = io.TextIOWrapper(table, encoding="utf-8", newline="", errors=_ESCAPE, write_through=True)
+        writer = csv.DictWriter(columns, COLUMNS)  # RFC 4180
         writer.writeheader()
         with pq.ParquetWriter(parquet, _SCHEMA, compression="zstd") as groups:
             waiting: list[Row] = []
@@ -88,10 +91,23 @@ def _results(job: Job, frozen: Frozen) -> Iterator[list[Row]]:
 
 
 def _as_text(row: Row) -> dict[str, object]:
-    values = dataclasses.asdict(row)
-    return {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    """A row for people's spreadsheets, which compute what begins like a formula, in quotes too.
+
+    Such text gets an apostrophe before it, and so does text that begins with one: taking one off gives back what was.
+    """
+    values: dict[str, object] = {}
+    for name, value in dataclasses.asdict(row).items():
+        if isinstance(value, str):
+            values[name] = f"'{value}" if value.startswith(_TAKEN_FOR_FORMULAS) else value
+        else:
+            values[name] = str(value).lower() if isinstance(value, bool) else value
+    return values
 
 
 def _write_group(groups: pq.ParquetWriter, rows: list[Row]) -> None:
-    columns = {name: [getattr(row, name) for row in rows] for name in COLUMNS}
+    columns = {name: [_in_unicode(getattr(row, name)) for row in rows] for name in COLUMNS}
     groups.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=ROWS_PER_GROUP)
+
+
+def _in_unicode(value: object) -> object:
+    return value.encode(errors=_ESCAPE).decode() if isinstance(value, str) else value

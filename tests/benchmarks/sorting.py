@@ -9,13 +9,15 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
-from typing import Any
+from statistics import median
 
 import boto3
 import numpy as np
@@ -23,19 +25,25 @@ import psutil
 import pytest
 import torch
 
-from samx.classifier import load_classifier
+from samx.artifact import Manifest
+from samx.classifier import Classifier, load_classifier
 from samx.network import ArchitectureConfig
 from samx.phantom import export_phantom
 from samx.preprocessing import PreprocessingConfig
-from samx.storage import LocalStorage, Storage, open_storage
+from samx.storage import LocalStorage, Storage, StoredObject, open_storage
+from service.sorting.job import create_job, make_request
+from service.sorting.manifest import freeze
+from service.sorting.merging import merge
 from service.sorting.patience import PatientStorage
 from service.sorting.reading import FETCHES_PER_PROCESS, Readers, ReadingConfig
-from service.sorting.sorter import BATCH_SIZE
+from service.sorting.sorter import BATCH_SIZE, Capacity, sort_shards
 from tests import s3_server, small_artifact
 from tests.faulty_proxy import faulty_proxy
 from tests.samx.files import dicom, real_folder
 
 CORES = len(os.sched_getaffinity(0))
+WARM = 64
+"""Objects after which processes, caches and kernels are warm."""
 BUCKET = "s3://sorting"
 
 
@@ -74,67 +82,114 @@ def fill(storage: Storage, folder: Path, num_objects: int) -> None:
         list(pool.map(lambda entry: storage.write(*entry), entries))
 
 
-def timed(what: str, num_objects: int, work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    rate = num_objects / (time.perf_counter() - began)
-    print(f"{what:<22}{rate:8.1f} objects/s", flush=True)
-    return rate
-
-
 def sort_command(source: str, destination: str, model: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "service", "sort", source, destination, "--model", str(model), "--job", "job", *more]
 
 
 def throughput(folder: Path, options: argparse.Namespace) -> None:
-    """The sorter against fetching, reading and classifying alone, on the same cores in the same run."""
+    """The sorter against fetching, reading and classifying alone: same cores, same run, rounds that alternate.
+
+    Rates are steady ones: of what comes after the first `WARM` objects, of the sorter as of the others. What the start,
+    the listing and the merge add is said apart, and is part of "from listing to merge".
+    """
     model = artifact(folder, options.backbone)
-    classifier, _ = load_classifier(model)
+    classifier, manifest = load_classifier(model)
     torch.set_num_threads(CORES)
     number = options.num_objects
+    rates, seconds = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     with ceph(folder):
-        source = open_storage(f"{BUCKET}/in")
+        source, local = open_storage(f"{BUCKET}/in"), LocalStorage(folder / "local")
         fill(source, folder, number)
         items = list(source.list())
-        patient = PatientStorage(source)
-        with ThreadPoolExecutor(FETCHES_PER_PROCESS * CORES) as pool:
-            fetching = timed(
-                "fetching alone", number, lambda: list(pool.map(lambda i: len(patient.read_listed(i)), items))
-            )
-        local = LocalStorage(folder / "local")
         for item in items:
             local.write(item.key, source.read(item.key))
-        config = ReadingConfig(local.url, False, classifier.spec.preprocessing, 128 * 1024**2)
-        with Readers(config, CORES) as readers:
-            _read_all(readers, list(local.list())[:64])  # the processes have started
-            reading = timed("reading alone", number, lambda: _read_all(readers, local.list()))
+        config = ReadingConfig(local.url, False, classifier.spec.preprocessing, 64 * 1024**2)
         image = np.random.default_rng(1).integers(0, 255, (224, 224), np.uint8)
-        batches = [[image] * BATCH_SIZE] * (number // BATCH_SIZE)
-        classifier.classify(batches[0])
-        classifying = timed(
-            "classifying alone", len(batches) * BATCH_SIZE, lambda: [*map(classifier.classify, batches)]
-        )
+        batches = [[image] * BATCH_SIZE] * (min(number, options.num_classified) // BATCH_SIZE)
+        for turn in range(options.rounds):
+            rates["fetching alone"].append(_steady(_fetch(PatientStorage(source), items)))
+            with Readers(config, CORES) as readers:
+                rates["reading alone"].append(_steady(_read(readers, list(local.list()))))
+            rates["classifying alone"].append(_steady(len(classifier.classify(batch)) for batch in batches))
+            _sort(folder, f"turn-{turn}", classifier, manifest, rates, seconds)
         began = time.perf_counter()
-        process = subprocess.Popen(
-            sort_command(f"{BUCKET}/in", f"{BUCKET}/out", model), stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        process.stdout.readline()  # "Job ...": the listing is frozen
-        sorting = timed("sorting, with start", number, process.wait)
-        assert process.returncode == 0
-        print(f"listing and imports {time.perf_counter() - began - number / sorting:.1f} s")
-    slowest = min(fetching, reading, classifying)
-    together = 1 / (1 / fetching + 1 / reading + 1 / classifying)
-    print(f"sorting / slowest {sorting / slowest:.2f}; sorting / all three, one after another {sorting / together:.2f}")
+        subprocess.run(sort_command(f"{BUCKET}/in", f"{BUCKET}/one", model, "--limit", "1"), check=True)
+        seconds["the whole command for one object"].append(time.perf_counter() - began)
+    for what, measured in (*rates.items(), *seconds.items()):
+        unit = "objects/s" if what in rates else "s"
+        print(f"{what:<34}{median(measured):8.1f} {unit:<11}{[round(value, 1) for value in measured]}")
+    fetching, reading, classifying, sorting = (
+        np.array(rates[what]) for what in ("fetching alone", "reading alone", "classifying alone", "sorting")
+    )
+    slowest = np.minimum(np.minimum(fetching, reading), classifying)
+    one_after_another = 1 / (1 / fetching + 1 / reading + 1 / classifying)
+    print(f"sorting / the slowest alone        {np.median(sorting / slowest):.2f}")
+    print(f"all three in turn / the slowest    {np.median(one_after_another / slowest):.2f}")
+    print(f"sorting / all three in turn        {np.median(sorting / one_after_another):.2f}")
 
 
-def _read_all(readers: Readers, items: Iterable[Any]) -> None:
-    waiting, num_given, num_taken = list(items), 0, 0
-    while num_taken < len(waiting):
-        while num_given < len(waiting) and readers.has_room:
-            readers.give(num_given, waiting[num_given])
+def _steady(counts: Iterable[int]) -> float:
+    """Objects per second of what comes after the first `WARM`."""
+    num_done, began, num_before = 0, 0.0, 0
+    for count in counts:
+        num_done += count
+        if not began and num_done >= WARM:
+            began, num_before = time.perf_counter(), num_done
+    return (num_done - num_before) / (time.perf_counter() - began)
+
+
+def _fetch(source: PatientStorage, items: list[StoredObject]) -> Iterator[int]:
+    with ThreadPoolExecutor(FETCHES_PER_PROCESS * CORES) as pool:
+        for _ in pool.map(lambda item: len(source.read_listed(item)), items):
+            yield 1
+
+
+def _read(readers: Readers, items: list[StoredObject]) -> Iterator[int]:
+    num_given, num_taken = 0, 0
+    while num_taken < len(items):
+        while num_given < len(items) and readers.has_room:
+            readers.give(num_given, items[num_given])
             num_given += 1
-        num_taken += readers.take(1) is not None
+        if readers.take(1) is not None:
+            num_taken += 1
+            yield 1
+
+
+def _sort(
+    folder: Path,
+    name: str,
+    classifier: Classifier,
+    manifest: Manifest,
+    rates: dict[str, list[float]],
+    seconds: dict[str, list[float]],
+) -> None:
+    """What the command does once it has loaded its model."""
+    request = make_request(
+        source=f"{BUCKET}/in", destination=f"{BUCKET}/{name}", model=str(folder / "models"), shard_size=512
+    )
+    began = time.perf_counter()
+    job = create_job(request, name)
+    frozen = freeze(job)
+    listed = time.perf_counter()
+    seen: list[tuple[float, int]] = []
+    sort_shards(
+        job,
+        frozen,
+        range(frozen.num_shards),
+        classifier=classifier,
+        model=manifest,
+        capacity=Capacity(CORES, 128 * 1024**2),
+        stop=threading.Event(),
+        on_progress=lambda now: seen.append((time.perf_counter(), now.tally.num_objects + now.num_in_work)),
+    )
+    sorted_at = time.perf_counter()
+    merge(job, frozen)
+    warm_at, num_warm = next(entry for entry in seen if entry[1] >= WARM)
+    rates["sorting"].append((frozen.num_objects - num_warm) / (sorted_at - warm_at))
+    rates["sorting, from listing to merge"].append(frozen.num_objects / (time.perf_counter() - began))
+    seconds["listing and freezing"].append(listed - began)
+    seconds[f"until {WARM} objects are sorted"].append(warm_at - listed)
+    seconds["merging"].append(time.perf_counter() - sorted_at)
 
 
 def memory(folder: Path, options: argparse.Namespace) -> None:
@@ -211,6 +266,8 @@ def main() -> None:
     parser.add_argument("what", choices=("throughput", "memory", "kills"))
     parser.add_argument("--backbone", default="resnet50")
     parser.add_argument("--num-objects", type=int, default=2000)
+    parser.add_argument("--num-classified", type=int, default=320, help="images that are classified alone in a round")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="samx-sorting-") as folder:
