@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 FAULTS = ("slow_down", "internal_error", "reset_before", "reset_in_body", "answer_lost")
 _SLOW_DOWN = b"<Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+_EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
 _INTERNAL_ERROR = b"<Error><Code>InternalError</Code></Error>"
 
 
@@ -24,6 +25,8 @@ class FaultyProxy:
 
     endpoint: str
     num_calls: int = 0
+    refuse_after: int | None = None
+    """Calls after which all are refused, as with credentials that have expired; None for never."""
     faults: Counter[str] = field(default_factory=Counter)
 
 
@@ -40,6 +43,8 @@ class _Server(http.server.ThreadingHTTPServer):
         """The fault of the next call, or ""."""
         with self._lock:
             self.seen.num_calls += 1
+            if self.seen.refuse_after is not None and self.seen.num_calls > self.seen.refuse_after:
+                return "expired"
             fault = self._chance.choice(FAULTS) if self._chance.random() < self._share else ""
             self.seen.faults[fault] += bool(fault)
             return fault
@@ -58,6 +63,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def handle_one_call(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         fault = self.server.choose()
+        if fault == "expired":
+            self.answer(403, {"Content-Type": "application/xml"}, _EXPIRED)
+            return
         if fault in ("slow_down", "internal_error"):
             status, content = (503, _SLOW_DOWN) if fault == "slow_down" else (500, _INTERNAL_ERROR)
             self.answer(status, {"Content-Type": "application/xml"}, content)

@@ -23,6 +23,7 @@ from samx.errors import (
     CredentialsRefused,
     Interrupted,
     SamxError,
+    SortRefused,
     WrongInput,
 )
 from samx.storage import open_storage
@@ -80,8 +81,11 @@ def _sort(options: argparse.Namespace, stop: threading.Event) -> None:
     job = create_job(request, options.job) if options.job else unfinished_or_new(request)
     try:
         frozen = freeze(job)
-    except WrongInput:
+    except WrongInput as error:
         undo(job)  # nothing has been begun
+        if options.watch and isinstance(error, SortRefused) and error.code == "source_empty":
+            print(f"{error}; watching.", flush=True)
+            return
         raise
     if options.watch and frozen.previous and not frozen.num_outdated and frozen.num_carried == frozen.num_objects:
         undo(job)

@@ -31,7 +31,7 @@ _DECISIONS = {
     "review": ("To review", "The label is a proposal only. A person looks at each of them"),
     "out_of_scope": (
         "Out of scope",
-        "Unlike anything the model has learned, or not musculoskeletal. Look through them",
+        "Unlike what the model has learned, or not musculoskeletal. Look through them",
     ),
     "unreadable": ("Unreadable", "Not sorted. The reasons are below; export them again where it matters"),
 }
@@ -49,7 +49,8 @@ p{margin:.4rem 0}.quiet{color:var(--quiet)}
 table{border-collapse:collapse;width:100%}td,th{padding:.3rem .75rem .3rem 0;border-bottom:1px solid var(--line);
 text-align:left;vertical-align:top;font-weight:400}th{white-space:nowrap}
 td.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td.bar{width:55%;vertical-align:middle}
-svg{display:block;width:100%;height:.8rem;background:var(--none);border-radius:.2rem}svg.large{height:1.6rem;margin:1rem 0}
+svg{display:block;width:100%;height:.8rem;background:var(--none);border-radius:.2rem}
+svg.large{height:1.6rem;margin:1rem 0}
 .accept{fill:var(--accept)}.review{fill:var(--review)}.out_of_scope{fill:var(--out_of_scope)}
 .unreadable{fill:var(--unreadable)}.disagree{fill:var(--disagree)}
 svg.key{display:inline-block;width:.8rem;margin-right:.5rem;background:none}
@@ -116,8 +117,8 @@ def _what_to_do(job: Job, tally: Tally) -> str:
     for name, (title, advice) in _DECISIONS.items():
         where = ""
         if name != "accept":
-            folder = f"the folder <b>_{name}/</b>" if job.request.copies else f"<b>decision</b> is <b>{name}</b>"
-            where = f": {folder}." if job.request.copies else f": rows of the manifest whose {folder}."
+            in_rows = f"rows of the manifest whose <b>decision</b> is <b>{name}</b>"
+            where = f": the folder <b>_{name}/</b>." if job.request.copies else f": {in_rows}."
         count = tally.decisions[name]
         lines.append(
             f'<tr><th>{_key(name)}{title}</th><td class="number">{count:,}</td>'

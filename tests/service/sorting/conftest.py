@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 from PIL import Image
@@ -95,7 +96,7 @@ def sort(*arguments: str) -> int:
     return main(["sort", *arguments])
 
 
-def start_sort(*arguments: str) -> subprocess.Popen[bytes]:
+def start_sort(*arguments: str, output: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """The command in a process of its own."""
     command = [sys.executable, "-m", "service", "sort", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -104,7 +105,7 @@ def start_sort(*arguments: str) -> subprocess.Popen[bytes]:
         cwd=PROJECT,
         env=environment,
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
     )
 
