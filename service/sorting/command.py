@@ -36,6 +36,8 @@ from service.sorting.sorter import Capacity, sort_shards
 from service.sorting.undo import undo
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
+MOST_BATCHES = 4
+"""Classified at a time; each takes a few hundred MB with ResNet-50."""
 _RETRY_WILL_NOT_HELP = (WrongInput, ArtifactError, BucketNotFound, AccessDenied, CredentialsRefused)
 
 
@@ -103,9 +105,10 @@ def _work(job: Job, frozen: Frozen, shards: range, options: argparse.Namespace, 
     device = options.device or Settings.from_environment().device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.set_num_threads(available_cores())
+    num_batches = min(available_cores(), MOST_BATCHES)
+    torch.set_num_threads(available_cores() // num_batches)
     classifier, model = load_classifier(job.request.model, device=device)
-    capacity = Capacity(options.processes or available_cores(), options.memory)
+    capacity = Capacity(options.processes or available_cores(), options.memory, num_batches)
     total = min(shards.stop * job.request.shard_size, frozen.num_objects) - shards.start * job.request.shard_size
     with tqdm(total=total, unit=" objects", disable=None, smoothing=0.05) as bar:
 

@@ -1,16 +1,22 @@
 """The sorter: reads ahead in processes, classifies in batches, finishes shards in order.
 
+Several batches are classified at a time, each by one thread. One batch by several threads would have them wait for each
+other at every layer, and longer the more the reading processes take of the cores.
+
 A batch is made of the readable objects of one shard in the order of the manifest, so that a result depends neither on
 how fast objects arrive nor on who works on them.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 
 from samx.artifact import Manifest
 from samx.classifier import Classifier, Prediction
@@ -20,12 +26,10 @@ from service.sorting.job import Job
 from service.sorting.manifest import Frozen, Item, read_shard
 from service.sorting.outputs import make_copies, with_places
 from service.sorting.progress import WorkerProgress
-from service.sorting.reading import Readers, Reading, ReadingConfig
+from service.sorting.reading import AHEAD_PER_PROCESS, Readers, Reading, ReadingConfig
 from service.sorting.rows import Row, decode_rows, encode_rows
 
 BATCH_SIZE = 16
-WINDOW = 16 * BATCH_SIZE
-"""How far reading runs ahead of the first object that is not yet in a batch."""
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often a worker looks whether its job has been cancelled."""
 
@@ -38,6 +42,16 @@ class Capacity:
     """That read."""
     byte_budget: int
     """Bytes of objects in memory at a time, in all processes together."""
+    num_batches: int
+    """That are classified at a time."""
+
+    @property
+    def window(self) -> int:
+        """How many objects may be under way or wait to be classified."""
+        return 2 * (BATCH_SIZE * self.num_batches + AHEAD_PER_PROCESS * self.num_processes)
+
+
+_Classify = Callable[[Sequence[npt.NDArray[np.uint8]]], Future[list[Prediction]]]
 
 
 class Cancelled(Interrupted):
@@ -92,8 +106,14 @@ def sort_shards(
         classifier.spec.preprocessing,
         capacity.byte_budget // capacity.num_processes,
     )
-    with _watching(job, stop) as is_cancelled, Readers(config, capacity.num_processes) as readers:
-        work = _Work(job, frozen, range(progress.next_shard, shards.stop), classifier, f"{model.name} {model.version}")
+    with (
+        _watching(job, stop) as is_cancelled,
+        Readers(config, capacity.num_processes) as readers,
+        _threads(capacity.num_batches) as pool,
+    ):
+        classify = partial(pool.submit, classifier.classify)
+        left = range(progress.next_shard, shards.stop)
+        work = _Work(job, frozen, left, classify, f"{model.name} {model.version}", capacity.window)
         while not work.is_done:
             if stop.is_set():
                 progress.write(now=True)
@@ -105,6 +125,7 @@ def sort_shards(
                 answer = readers.take(0.1)
                 if answer is not None:
                     work.take(*answer)
+            work.collect(0 if work.num_under_way else 0.1)
             for shard, rows in work.finished():
                 progress.finish(shard, rows)
             progress.num_in_work = work.num_classified
@@ -118,8 +139,9 @@ def sort_shards(
 class _Work:
     """The shards in work, from the first object that is read to the last result that is written."""
 
-    def __init__(self, job: Job, frozen: Frozen, shards: range, classifier: Classifier, model: str) -> None:
-        self._job, self._frozen, self._classifier, self._model = job, frozen, classifier, model
+    def __init__(self, job: Job, frozen: Frozen, shards: range, classify: _Classify, model: str, window: int) -> None:
+        self._job, self._frozen, self._classify, self._model, self._window = job, frozen, classify, model, window
+        self._batches: dict[Future[list[Prediction]], tuple[_Shard, list[int]]] = {}
         self._there = {item.key for item in job.work.list("results/")}
         self._shards: deque[_Shard] = deque()
         self._places: dict[int, tuple[_Shard, int]] = {}
@@ -142,7 +164,7 @@ class _Work:
 
     def give(self, readers: Readers) -> None:
         """Has objects read as long as there is room."""
-        while self._next is not None and self._num_waiting() < WINDOW:
+        while self._next is not None and self._num_waiting() < self._window:
             shard, index = self._next
             item = shard.items[index] if index >= 0 else None
             if item is not None and item.row is None:
@@ -157,10 +179,19 @@ class _Work:
             self._next = next(self._waiting, None)
 
     def take(self, number: int, reading: Reading) -> None:
-        """Takes what came of an object; classifies as soon as the next batch is full."""
+        """Takes what came of an object; has a batch classified as soon as it is full."""
         shard, index = self._places.pop(number)
         shard.readings[index] = reading
         self._fill_batches(shard)
+
+    def collect(self, timeout_seconds: float) -> None:
+        """Makes rows of the batches that have been classified."""
+        for done in wait(self._batches, timeout_seconds, FIRST_COMPLETED).done:
+            shard, indexes = self._batches.pop(done)
+            for index, prediction in zip(indexes, done.result(), strict=True):
+                reading, shard.readings[index] = shard.readings[index], None
+                assert reading is not None
+                shard.rows[index] = self._row(shard.items[index], reading, prediction)
 
     def finished(self) -> Iterator[tuple[int, list[Row]]]:
         """Shards that are complete, in order, with their results stored and their copies made."""
@@ -188,7 +219,7 @@ class _Work:
                 yield from ((shard, index) for index in range(len(items)))
 
     def _num_waiting(self) -> int:
-        """Objects that are under way, or read and not yet in a batch."""
+        """Objects that are under way, or read and not yet classified."""
         return len(self._places) + sum(
             reading is not None and reading.image is not None for shard in self._shards for reading in shard.readings
         )
@@ -206,16 +237,15 @@ class _Work:
                     shard.batch.append(index)
             shard.num_batched += 1
             if len(shard.batch) == BATCH_SIZE:
-                self._classify(shard)
-        self._classify(shard)
+                self._submit(shard)
+        self._submit(shard)
 
-    def _classify(self, shard: _Shard) -> None:
+    def _submit(self, shard: _Shard) -> None:
         readings = [reading for index in shard.batch if (reading := shard.readings[index]) is not None]
         images = [image for reading in readings if (image := reading.image) is not None]
-        for index, reading, prediction in zip(shard.batch, readings, self._classifier.classify(images), strict=True):
-            shard.rows[index] = self._row(shard.items[index], reading, prediction)
-            shard.readings[index] = None
-        shard.batch.clear()
+        if images:
+            self._batches[self._classify(images)] = shard, shard.batch
+            shard.batch = []
 
     def _row(self, item: Item, reading: Reading, prediction: Prediction | None) -> Row:
         stored = item.stored
@@ -260,6 +290,16 @@ def _result_key(shard: int) -> str:
 def _rounded(value: float | None) -> float | None:
     """To what does not depend on the order in which a processor adds; None for what is no number."""
     return None if value is None or not np.isfinite(value) else round(min(value, 1e9), 5)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads; what they have not begun when the context ends is dropped."""
+    pool = ThreadPoolExecutor(count)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

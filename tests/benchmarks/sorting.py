@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from itertools import cycle
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import boto3
 import numpy as np
@@ -94,7 +95,7 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
     """
     model = artifact(folder, options.backbone)
     classifier, manifest = load_classifier(model)
-    torch.set_num_threads(CORES)
+    torch.set_num_threads(1)
     number = options.num_objects
     rates, seconds = defaultdict[str, list[float]](list), defaultdict[str, list[float]](list)
     with ceph(folder):
@@ -110,7 +111,7 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
             rates["fetching alone"].append(_steady(_fetch(PatientStorage(source), items)))
             with Readers(config, CORES) as readers:
                 rates["reading alone"].append(_steady(_read(readers, list(local.list()))))
-            rates["classifying alone"].append(_steady(len(classifier.classify(batch)) for batch in batches))
+            rates["classifying alone"].append(_steady(_classify(classifier, batches)))
             _sort(folder, f"turn-{turn}", classifier, manifest, rates, seconds)
         began = time.perf_counter()
         subprocess.run(sort_command(f"{BUCKET}/in", f"{BUCKET}/one", model, "--limit", "1"), check=True)
@@ -155,6 +156,11 @@ def _read(readers: Readers, items: list[StoredObject]) -> Iterator[int]:
             yield 1
 
 
+def _classify(classifier: Classifier, batches: list[list[Any]]) -> Iterator[int]:
+    with ThreadPoolExecutor(CORES) as pool:
+        yield from map(len, pool.map(classifier.classify, batches))
+
+
 def _sort(
     folder: Path,
     name: str,
@@ -178,7 +184,7 @@ def _sort(
         range(frozen.num_shards),
         classifier=classifier,
         model=manifest,
-        capacity=Capacity(CORES, 128 * 1024**2),
+        capacity=Capacity(CORES, 128 * 1024**2, CORES),
         stop=threading.Event(),
         on_progress=lambda now: seen.append((time.perf_counter(), now.tally.num_objects + now.num_in_work)),
     )
