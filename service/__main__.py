@@ -26,7 +26,8 @@ from service.serving import require_artifact
 from service.settings import Settings, server_environment
 from service.sorting.options import add_sorting
 
-STOP_SECONDS = 15.0
+STOP_SECONDS = 5.0
+"""How long a server may take to stop beyond what its last requests may take."""
 _BAR_WIDTH = 24
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # recognised here, not bound
 
@@ -53,7 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
         _check_call(artifact, options.host, options.port, options.example)
         with tempfile.TemporaryDirectory(prefix="samx-service-") as folder:
             environment = server_environment(folder, artifact=artifact)
-            with _server(options.host, options.port, environment) as process:
+            stop_seconds = settings.drain_seconds + settings.request_timeout_seconds + STOP_SECONDS
+            with _server(options.host, options.port, environment, stop_seconds) as process:
                 return _run(process, options.host, options.port, options.example)
     except KeyboardInterrupt:
         print("Stopped.", flush=True)
@@ -104,7 +106,9 @@ def _check_call(artifact: str, host: str, port: int, example: Path | None) -> No
 
 
 @contextlib.contextmanager
-def _server(host: str, port: int, environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _server(
+    host: str, port: int, environment: dict[str, str], stop_seconds: float
+) -> Iterator[subprocess.Popen[bytes]]:
     """A running server process in its own session, stopped with all its children at the end."""
     command = [sys.executable, "-m", "bentoml", "serve", "service.api:SamX", "--host", host, "--port", str(port)]
     project = str(Path(__file__).resolve().parent.parent)
@@ -118,7 +122,7 @@ def _server(host: str, port: int, environment: dict[str, str]) -> Iterator[subpr
             signal.signal(name, signal.SIG_IGN)  # a second Ctrl-C must not leave the server behind
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(STOP_SECONDS)
+            process.wait(stop_seconds)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -4,9 +4,6 @@
 """
 
 import asyncio
-import signal
-from types import FrameType
-from typing import Any
 
 import bentoml
 from starlette.middleware.cors import CORSMiddleware
@@ -14,6 +11,7 @@ from starlette.types import ASGIApp
 
 from service.access import Access
 from service.border import Border
+from service.draining import drain_on_sigterm
 from service.inference import Inference
 from service.log import set_up_log
 from service.routes import create_app, served_paths
@@ -78,18 +76,7 @@ class SamX:
             self._tasks.append(asyncio.create_task(self.inference.serving.watch()))
         if self.sorting.runner is not None:
             self.sorting.runner.start()
-        self._loop = asyncio.get_running_loop()
-        self._stop: Any = signal.signal(signal.SIGTERM, self._drain)
-
-    def _drain(self, number: int, frame: FrameType | None) -> None:
-        """Say that no more requests should come, take them for a while yet, then let the server stop.
-
-        It closes its port then, and answers what it has taken before it ends.
-        """
-        if not self.inference.draining:
-            self.inference.draining = True
-            seconds = self.inference.settings.drain_seconds
-            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._stop, number, frame)
+        drain_on_sigterm(self.inference.drain, self.inference.settings.drain_seconds)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def leave_jobs(self) -> None:

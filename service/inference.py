@@ -35,6 +35,10 @@ class Inference:
         """Whether the service is about to stop: no more requests should be sent to it."""
         metrics.PLACES.set(self.num_places)
 
+    def drain(self) -> None:
+        """Say that no more requests should be sent here; what comes is answered all the same."""
+        self.draining = True
+
     @property
     def is_ready(self) -> bool:
         """Whether requests should be sent here."""

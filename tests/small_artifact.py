@@ -69,10 +69,10 @@ def synthetic_png(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
     return buffer.getvalue()
 
 
-def write_small_artifact(models: Path, version: str = VERSION) -> Path:
-    """Publish the small artifact as the current version; returns the model's folder."""
+def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0) -> Path:
+    """Publish the small artifact as the current version, with weights of this seed; returns the model's folder."""
     spec = small_spec()
-    tensors = small_tensors(spec)
+    tensors = small_tensors(spec, seed)
     golden = make_golden(Classifier.from_tensors(spec, tensors), [synthetic_png(1), synthetic_png(2)])
     provenance = Provenance(
         created_at="2026-01-01T00:00:00Z",

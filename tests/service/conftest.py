@@ -54,6 +54,7 @@ class Server:
     url: str
     log: Path
     client: httpx.Client = field(repr=False)
+    process: subprocess.Popen[bytes] = field(repr=False)
 
     def classify(self, data: bytes, **options: Any) -> httpx.Response:
         """POST the raw bytes."""
@@ -83,9 +84,9 @@ def start_server(
     try:
         wait_until_ready(url, process, log)
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
-            yield Server(url, log, client)
+            yield Server(url, log, client, process)
     finally:
-        process.terminate()
+        process.terminate()  # nothing, where it has ended already
         process.wait(20)
 
 
