@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
 
 from service import metrics
+from service.appointments import Appointments
 from service.problems import ProblemError
 from service.serving import Served, Serving
 from service.settings import Settings
@@ -31,6 +32,7 @@ class Inference:
         self.serving = Serving(settings, self._watched)
         self._threads = WatchedThreads(settings.threads, self._watched)
         self._num_admitted = 0
+        self._appointments = Appointments(settings.retry_after_seconds, first_rate=settings.threads)
         self.draining = False
         """Whether the service is about to stop: no more requests should be sent to it."""
         metrics.PLACES.set(self.num_places)
@@ -64,7 +66,8 @@ class Inference:
         served = self.serving.served
         if self._num_admitted + num_places > self.num_places:
             detail = f"{self.num_places} radiographs may be in work or waiting, and that is the case. Try again later."
-            raise ProblemError(503, "busy", detail, self._retry_after)
+            retry_after = {"Retry-After": str(self._appointments.next_seconds())}
+            raise ProblemError(503, "busy", detail, retry_after)
         self._num_admitted += num_places
         metrics.PLACES_TAKEN.set(self._num_admitted)
         try:
@@ -80,11 +83,8 @@ class Inference:
                 yield
         except TimeoutError:
             detail = f"No answer within {self.settings.request_timeout_seconds:g} seconds. Try again later."
-            raise ProblemError(503, "deadline_exceeded", detail, self._retry_after) from None
-
-    @property
-    def _retry_after(self) -> dict[str, str]:
-        return {"Retry-After": str(self.settings.retry_after_seconds)}
+            retry_after = {"Retry-After": str(self._appointments.next_seconds())}
+            raise ProblemError(503, "deadline_exceeded", detail, retry_after) from None
 
     async def classify(self, served: Served, data: bytes, parameters: Parameters) -> "Classification":
         """The answer for one file.
@@ -121,6 +121,7 @@ class Inference:
         reading = await self._threads.run(served.model.read, data)
         metrics.observe_phase("read", time.perf_counter() - begun)
         prediction = await served.batcher.submit(served.model.question(reading, grad_cam=parameters.grad_cam))
+        self._appointments.count_served()
         return reading.radiograph, prediction
 
 

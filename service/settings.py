@@ -51,7 +51,7 @@ class Settings(pydantic.BaseModel):
     max_waiting: int = pydantic.Field(default=16, ge=0)
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
     retry_after_seconds: int = pydantic.Field(default=2, ge=1)
-    """After how long a refused client is asked to come back."""
+    """After how long a refused client is asked to come back at least; the more are refused, the later."""
 
     max_body_bytes: int = pydantic.Field(default=64 * 1024 * 1024, ge=1024)
     """Largest file. A radiograph of 5000 x 6000 pixels in 16 bit, uncompressed, has 60 MB."""
