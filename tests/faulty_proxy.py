@@ -28,6 +28,8 @@ class FaultyProxy:
     refuse_after: int | None = None
     """Calls after which all are refused, as with credentials that have expired; None for never."""
     faults: Counter[str] = field(default_factory=Counter)
+    kinds: Counter[str] = field(default_factory=Counter)
+    """Calls by kind, as `service.sorting.request_counts` names them; those that follow the clock apart."""
 
 
 class _Server(http.server.ThreadingHTTPServer):
@@ -39,10 +41,11 @@ class _Server(http.server.ThreadingHTTPServer):
         self._chance, self._lock = random.Random(seed), threading.Lock()
         self.seen = FaultyProxy(f"http://127.0.0.1:{self.server_address[1]}")
 
-    def choose(self) -> str:
+    def choose(self, kind: str) -> str:
         """The fault of the next call, or ""."""
         with self._lock:
             self.seen.num_calls += 1
+            self.seen.kinds[kind] += 1
             if self.seen.refuse_after is not None and self.seen.num_calls > self.seen.refuse_after:
                 return "expired"
             fault = self._chance.choice(FAULTS) if self._chance.random() < self._share else ""
@@ -62,7 +65,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def handle_one_call(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        fault = self.server.choose()
+        fault = self.server.choose(_kind(self.command, self.path, "x-amz-copy-source" in self.headers))
         if fault == "expired":
             self.answer(403, {"Content-Type": "application/xml"}, _EXPIRED)
             return
@@ -106,6 +109,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with suppress(OSError):
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _kind(method: str, path: str, is_copy: bool) -> str:
+    place, _, query = path.partition("?")
+    if "/progress/" in place and method == "PUT":
+        return "progress"
+    if place.endswith("/cancelled.json") and method == "HEAD":
+        return "look"
+    if method == "GET" and query.startswith(("list-type", "versions", "versioning")):
+        return "list"
+    if method == "PUT" and (is_copy or query.startswith("tagging")):
+        return "copy" if is_copy else "tag"
+    return "put" if method == "POST" else method.lower()
 
 
 @contextmanager
