@@ -82,7 +82,7 @@ def _sort(options: argparse.Namespace, stop: threading.Event) -> None:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     job = create_job(request, options.job) if options.job else unfinished_or_new(request)
     try:
-        frozen = freeze(job)
+        frozen = freeze(job, stop, waits=options.shard is not None and options.shard[0] > 0)
     except WrongInput as error:
         undo(job)  # nothing has been begun
         if options.watch and isinstance(error, SortRefused) and error.code == "source_empty":

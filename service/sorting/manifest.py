@@ -3,15 +3,24 @@
 import dataclasses
 import json
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from threading import Event
 
-from samx.errors import ObjectNotFound, SortRefused
+from samx.errors import Interrupted, ObjectNotFound, SortRefused
 from samx.storage import StoredObject
 from service.sorting.job import LATEST, WORK_FOLDER, Job
 from service.sorting.patience import PatientStorage
 from service.sorting.rows import Row, decode_rows
+
+SECONDS_BETWEEN_SIGNS = 5.0
+"""How often the worker that lists the source says so to those who wait."""
+SECONDS_BETWEEN_LOOKS = 1.0
+QUIET_SECONDS = 20.0
+"""Without a sign for so long they list it themselves."""
+_SIGN = "listing.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +49,26 @@ class Item:
     """What the previous job found, if the object has not changed since."""
 
 
-def freeze(job: Job) -> Frozen:
+def freeze(job: Job, stop: Event, *, waits: bool = False) -> Frozen:
     """What the job sorts; the source is listed by the first who asks. Of several at the same time one wins.
 
+    Args:
+        job: whose source.
+        stop: set, it ends this.
+        waits: for another worker to list it, as long as one is at it.
+
     Raises:
+        Interrupted: `stop` was set.
         SortRefused: there is nothing to sort.
         StorageError: the source cannot be listed.
     """
-    if (found := read_frozen(job)) is not None:
+    found = read_frozen(job)
+    if found is None and waits:
+        found = _await_listing(job, stop)
+    if found is not None:
         return found
     listing, previous = secrets.token_hex(4), latest_job(job)
+    told = time.monotonic()
     carried = _Carried(job, previous)
     objects = islice(job.source.list(versions=True), job.request.limit)
     items = (Item(stored, carried.row_of(stored)) for stored in objects)
@@ -60,6 +79,11 @@ def freeze(job: Job) -> Frozen:
         num_objects += len(shard)
         size_bytes += sum(item.stored.size_bytes for item in shard)
         num_carried += sum(item.row is not None for item in shard)
+        if stop.is_set():
+            raise Interrupted(f"job {job.id} was interrupted while it listed the source; run the same again")
+        if time.monotonic() - told > SECONDS_BETWEEN_SIGNS:
+            told = time.monotonic()
+            job.work.write(_SIGN, json.dumps({"listing": listing, "num_objects": num_objects}).encode())
     if not num_objects:
         raise SortRefused("source_empty", f"there is nothing to sort in {job.source.url}")
     frozen = Frozen(
@@ -70,6 +94,19 @@ def freeze(job: Job) -> Frozen:
         for number in range(num_shards):
             job.work.delete(f"shards/{listing}/{number:06d}.jsonl")
     return frozen
+
+
+def _await_listing(job: Job, stop: Event) -> Frozen | None:
+    """What another worker has frozen; None when none shows a sign of life."""
+    sign, deadline = job.read_json(_SIGN), time.monotonic() + QUIET_SECONDS
+    while time.monotonic() < deadline:
+        if stop.wait(SECONDS_BETWEEN_LOOKS):
+            raise Interrupted(f"job {job.id} was interrupted while it waited for the listing; run the same again")
+        if (found := read_frozen(job)) is not None:
+            return found
+        if (now := job.read_json(_SIGN)) != sign:
+            sign, deadline = now, time.monotonic() + QUIET_SECONDS
+    return None
 
 
 def read_frozen(job: Job) -> Frozen | None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -161,7 +162,7 @@ def test_what_is_deleted_or_replaced_after_the_listing_is_recorded(
     source, destination = str(tmp_path / "in"), str(tmp_path / "out")
     fill(open_storage(source), objects)
     request = make_request(source=source, destination=destination, model=str(small_artifact / "1.0.0"), shard_size=16)
-    freeze(create_job(request, "late"))
+    freeze(create_job(request, "late"), threading.Event())
     open_storage(source).delete("png/003.png")
     open_storage(source).write("png/004.png", synthetic_png(77))
     assert sort(source, destination, "--model", str(small_artifact), "--job", "late", *SMALL) == 0
