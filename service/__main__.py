@@ -1,6 +1,6 @@
 """`python -m service serve`: start the server, wait until it is ready, and stay until Ctrl-C.
 
-`sort` sorts a bucket, `undo` takes that back; see service/sorting/command.py.
+`sort` sorts a bucket, `undo` takes that back (service/sorting/command.py), `plan` says what sorting millions takes.
 
 Exit codes: 0 stopped on request, 1 the server failed, 2 the call must change (taken port, no artifact).
 """

@@ -1,4 +1,4 @@
-"""`python -m service sort SOURCE DESTINATION --model MODEL` and `python -m service undo DESTINATION JOB`.
+"""`python -m service sort SOURCE DESTINATION --model MODEL`, `undo DESTINATION JOB`, and `plan --rate R`.
 
 Exit codes, which the podFailurePolicy of a Kubernetes Job uses: 0 done, 2 wrong input (a retry will not help), 75
 interrupted (run the same again to go on), 1 anything else, above all a storage that stays out of reach.
@@ -31,6 +31,7 @@ from service.settings import Settings
 from service.sorting.job import Job, SortRequest, create_job, make_request, open_job, unfinished_or_new
 from service.sorting.manifest import Frozen, freeze, shards_of_index
 from service.sorting.merging import merge
+from service.sorting.plan import plan_table
 from service.sorting.progress import Tally, WorkerProgress
 from service.sorting.sorter import Capacity, sort_shards
 from service.sorting.undo import undo
@@ -47,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
     try:
-        if options.command == "undo":
+        if options.command == "plan":
+            print(plan_table(options), flush=True)
+        elif options.command == "undo":
             print(f"{undo(open_job(options.destination, options.job)):,} objects removed", flush=True)
         elif options.dry_run:
             _say_what_would_be_done(_request(options))

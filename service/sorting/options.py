@@ -5,7 +5,7 @@ from typing import Any
 
 
 def add_sorting(commands: Any) -> None:
-    """Add `sort` and `undo` to the subcommands of an argparse parser."""
+    """Add `sort`, `undo` and `plan` to the subcommands of an argparse parser."""
     sort = commands.add_parser("sort", help="sort a bucket or folder: one row per object, exactly once")
     sort.add_argument("source", help="folder or s3://bucket/prefix; only read")
     sort.add_argument("destination", help="folder or s3://bucket/prefix; not inside the source nor around it")
@@ -34,6 +34,18 @@ def add_sorting(commands: Any) -> None:
     undo = commands.add_parser("undo", help="remove what a job made, and nothing else")
     undo.add_argument("destination", help="folder or s3://bucket/prefix that was sorted into")
     undo.add_argument("job", help="the job's name; `sort` prints it")
+
+    plan = commands.add_parser("plan", help="what it takes to sort millions: time, requests, money; nothing is sorted")
+    plan.add_argument("--objects", type=int, default=10_000_000, help="default: %(default)s")
+    plan.add_argument("--rate", type=float, required=True, help="objects per second of one worker; `sort` shows it")
+    plan.add_argument("--megabytes", type=float, default=6.0, help="mean size of an object; default: %(default)s")
+    plan.add_argument("--copies", action="store_true", help="with copies of all objects")
+    plan.add_argument("--dicom-share", type=float, default=0.0, help="share written again as DICOM; default: none")
+    plan.add_argument("--workers", type=int, nargs="+", default=(8, 16, 32, 64, 128), help="pods at a time")
+    plan.add_argument("--shard-sizes", type=int, nargs="+", default=(128, 512, 2048))
+    plan.add_argument("--preemptions-per-hour", type=float, default=0.05, help="of a pod; default: %(default)s")
+    plan.add_argument("--prices", help="TOML file with the fields of service.sorting.plan.Prices")
+    plan.add_argument("--seed", type=int, default=1)
 
 
 def _part(text: str) -> tuple[int, int]:

@@ -28,7 +28,7 @@ WHOLE, INDEXED = ((),), (("--shard", "0/2"), ("--shard", "1/2"), ("--merge",))
 
 @pytest.mark.parametrize(
     ("shard_size", "outputs", "calls"),
-    [(2, (), WHOLE), (5, (), WHOLE), (2, ALL_OUTPUTS, WHOLE), (5, ALL_OUTPUTS, INDEXED)],
+    [(5, (), WHOLE), (2, ALL_OUTPUTS, WHOLE), (5, ALL_OUTPUTS, INDEXED)],
 )
 def test_a_sort_makes_the_requests_of_the_plan(
     s3_server: S3Server,
