@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import torch
 from tqdm import tqdm
@@ -33,12 +34,13 @@ from service.sorting.manifest import Frozen, freeze, shards_of_index
 from service.sorting.merging import merge
 from service.sorting.plan import plan_table
 from service.sorting.progress import Tally, WorkerProgress
-from service.sorting.sorter import Capacity, sort_shards
+from service.sorting.sorter import Cancelled, Capacity, sort_shards
 from service.sorting.undo import undo
 
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
 MOST_BATCHES = 4
 """Classified at a time; each takes a few hundred MB with ResNet-50."""
+_SECONDS_BETWEEN_MERGES = 10.0
 _RETRY_WILL_NOT_HELP = (WrongInput, ArtifactError, BucketNotFound, AccessDenied, CredentialsRefused)
 
 
@@ -85,7 +87,7 @@ def _sort(options: argparse.Namespace, stop: threading.Event) -> None:
         threading.Thread(target=_end_with_stdin, daemon=True).start()
     job = create_job(request, options.job) if options.job else unfinished_or_new(request)
     try:
-        frozen = freeze(job, stop, waits=options.shard is not None and options.shard[0] > 0)
+        frozen = freeze(job, stop, waits=bool(options.merge) or (options.shard or (0, 1))[0] > 0)
     except WrongInput as error:
         undo(job)  # nothing has been begun
         if options.watch and isinstance(error, SortRefused) and error.code == "source_empty":
@@ -97,11 +99,27 @@ def _sort(options: argparse.Namespace, stop: threading.Event) -> None:
         print(f"Nothing new since job {frozen.previous}.", flush=True)
         return
     print(f"Job {job.id}: {_in_words(frozen)}", flush=True)
-    if not options.merge:
+    if options.merge is None:
         index, num_indexes = options.shard or (0, 1)
         _work(job, frozen, shards_of_index(frozen.num_shards, index, num_indexes), options, stop)
     if options.shard is None:
-        _print_result(job, merge(job, frozen))
+        _print_result(job, _merge(job, frozen, options.merge or 0.0, stop))
+
+
+def _merge(job: Job, frozen: Frozen, wait_seconds: float, stop: threading.Event) -> Tally:
+    """Merge; where parts are still at work, wait for them as long as is allowed."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        try:
+            return merge(job, frozen)
+        except SortRefused as error:
+            left = deadline - time.monotonic()
+            if error.code != "shards_missing" or left <= 0:
+                raise
+        if job.is_cancelled:
+            raise Cancelled(f"job {job.id} was cancelled")
+        if stop.wait(min(left, _SECONDS_BETWEEN_MERGES)):
+            raise Interrupted(f"job {job.id} waited for its parts and was interrupted; run the same again to go on")
 
 
 def _work(job: Job, frozen: Frozen, shards: range, options: argparse.Namespace, stop: threading.Event) -> None:

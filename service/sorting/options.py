@@ -21,7 +21,14 @@ def add_sorting(commands: Any) -> None:
     sort.add_argument("--job", metavar="NAME", help="name of the job; default: the unfinished one of this request")
     part = sort.add_mutually_exclusive_group()
     part.add_argument("--shard", type=_part, metavar="I/N", help="only the I-th (from 0) of N parts; merge afterwards")
-    part.add_argument("--merge", action="store_true", help="only merge what all parts have found")
+    part.add_argument(
+        "--merge",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help="only merge what all parts have found; wait so long for those still at work, default: not at all",
+    )
     part.add_argument("--watch", type=float, metavar="SECONDS", help="sort again whenever so much time has passed")
     sort.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
     sort.add_argument("--processes", type=int, metavar="N", help="that read; default: one per core")

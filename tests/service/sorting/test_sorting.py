@@ -235,3 +235,23 @@ def test_a_cancelled_job_ends_before_it_is_done(
     assert worker.returncode == 75
     assert b"job long was cancelled" in output
     assert not job.is_done
+
+
+def test_a_merge_waits_for_its_parts_as_long_as_it_is_told(tmp_path: Path, small_artifact: Path) -> None:
+    fill(open_storage(tmp_path / "in"), {f"{number:02d}.png": synthetic_png(number) for number in range(20)})
+    places = (str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(small_artifact), "--job", "parts")
+    places += ("--shard-size", "10", "--processes", "1")
+    assert sort(*places, "--shard", "0/2") == 0
+    assert sort(*places, "--merge") == 2
+    waiting, stopped = (start_sort(*places, "--merge", "120") for _ in range(2))
+    for process in (waiting, stopped):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(b"Job parts: 20 objects")
+    stopped.terminate()
+    output, _ = stopped.communicate(timeout=30)
+    assert (stopped.returncode, b"waited for its parts and was interrupted" in output) == (75, True)
+    assert waiting.poll() is None
+    assert sort(*places, "--shard", "1/2") == 0
+    output, _ = waiting.communicate(timeout=60)
+    assert waiting.returncode == 0, output.decode()
+    assert len(rows_of(places[1], "parts")) == 20
