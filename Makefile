@@ -7,7 +7,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
 
-.PHONY: run test check setup clean
+IMAGES := training service
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER := $(shell command -v docker || command -v buildah)
+COMPILE := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-header --no-annotate --no-emit-index-url \
+  --no-emit-find-links --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c constraints.txt
+
+.PHONY: run test check setup images locks clean
 
 run: setup
 	@test -f $(DEMO)/export/truth.csv || $(BIN)/python -m samx.phantom --out $(DEMO)/export --num-radiographs 1500 --seed 1
@@ -36,6 +42,22 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[training,service]' --group dev
 	@touch $@
+
+# VARIANT=cpu or cuda for both, TORCH_INDEX, PYTHON_IMAGE: see the Dockerfiles.
+images:
+	@test -n "$(BUILDER)" || { echo "make images needs docker or buildah"; exit 1; }
+	@for image in $(IMAGES); do \
+	  $(BUILDER) build -f $$image/Dockerfile -t samx-$$image:$(VERSION) \
+	    $(foreach name,VARIANT TORCH_INDEX PYTHON_IMAGE,$(if $($(name)),--build-arg $(name)=$($(name)))) . || exit 1; \
+	done
+
+# After a change of constraints.txt: what the images install, with the hash of every file, as PyPI has it.
+locks: setup
+	@printf 'torch\ntorchvision\n' | $(COMPILE) - -o locks/torch-cuda.txt
+	@for image in $(IMAGES); do \
+	  $(COMPILE) pyproject.toml --extra $$image -o locks/$$image.txt \
+	    $$(sed -nE 's/^(torch|torchvision|triton|nvidia-[a-z0-9-]+|cuda-[a-z]+)==.*/--no-emit-package \1/p' locks/torch-cuda.txt); \
+	done
 
 clean:
 	rm -rf $(VENV) $(DEMO)
