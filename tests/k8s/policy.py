@@ -7,7 +7,7 @@ from tests.k8s.rendering import Objects, labels, named, selects, workloads
 
 Faults = Iterator[str]
 
-MADE_BY_HAND = {"samx-labelling-token"}
+MADE_BY_HAND = {"samx-labelling-token", "samx-service-keys"}
 """Secrets that no manifest may hold; the guide makes them."""
 ALLOWED_PORTS = {53, 443, 5000}
 """Of what a pod may connect to outside its component: names, S3, the dev overlay's S3."""

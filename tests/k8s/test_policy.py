@@ -92,7 +92,7 @@ BROKEN: dict[str, list[tuple[str, Change]]] = {
         ("no cpu", lambda o: container(o)["resources"]["requests"].pop("cpu")),
         ("more memory", lambda o: container(o)["resources"]["limits"].update(memory="64Gi")),
         ("gpu", lambda o: container(o, "Job", "samx-training")["resources"]["requests"].pop("nvidia.com/gpu")),
-        ("scratch", lambda o: pod(o)["volumes"][0]["emptyDir"].clear()),
+        ("scratch", lambda o: pod(o)["volumes"][-1]["emptyDir"].clear()),
     ],
     "home_is_writable": [
         ("no home", lambda o: container(o)["env"].pop(0)),
