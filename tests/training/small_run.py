@@ -50,7 +50,7 @@ def to_toml(config: TrainingConfig) -> str:
     """The configuration as a file."""
     lines = []
     dumped = config.model_dump(mode="json", exclude_defaults=True)
-    reader = dumped.pop("label")["simulated_reader"]
+    reader = dumped.pop("label", {}).get("simulated_reader")
     for key, value in dumped.items():
         if not isinstance(value, dict):
             lines.append(f"{key} = {json.dumps(value)}")
