@@ -190,13 +190,11 @@ class Cluster:
                     code = pod.process.returncode
                     outcome.exit_codes.append((pod.index, code))
                     outcome.log += pod.log.read_text()
-                    action = "Complete" if code == 0 else action_for(spec, code)
-                    if action == "Count":
-                        failures[pod.index] = failures.get(pod.index, 0) + 1
-                    if action == "FailJob" or _too_many(spec, failures, pod.index):
-                        outcome.condition = "Failed"
-                    elif action != "Complete":
-                        waiting.append(pod.index)
+                    match _verdict(spec, failures, pod.index, code):
+                        case "again":
+                            waiting.append(pod.index)
+                        case "end":
+                            outcome.condition = "Failed"
                 if outcome.condition == "Failed":
                     for pod in running:
                         pod.process.send_signal(signal.SIGTERM)
@@ -204,6 +202,8 @@ class Cluster:
         finally:
             for pod in running:
                 pod.kill()
+        if failures and "backoffLimitPerIndex" in spec and max(failures.values()) > spec["backoffLimitPerIndex"]:
+            outcome.condition = "Failed"
         return outcome
 
     def _names_of_pods(self, job: str) -> dict[str, str]:
@@ -239,10 +239,16 @@ def action_for(spec: dict[str, Any], code: int) -> str:
     return "Count"
 
 
-def _too_many(spec: dict[str, Any], failures: dict[int | None, int], index: int | None) -> bool:
-    if "backoffLimitPerIndex" in spec:
-        return failures.get(index, 0) > spec["backoffLimitPerIndex"]
-    return sum(failures.values()) > spec["backoffLimit"]
+def _verdict(spec: dict[str, Any], failures: dict[int | None, int], index: int | None, code: int) -> str:
+    """`done`, `again`, `given up` (this index; the others go on) or `end` (the Job)."""
+    action = "" if code == 0 else action_for(spec, code)
+    if action == "Count":
+        failures[index] = failures.get(index, 0) + 1
+        if failures[index] > spec.get("backoffLimitPerIndex", failures[index]):
+            return "given up"
+        if "backoffLimitPerIndex" not in spec and sum(failures.values()) > spec["backoffLimit"]:
+            return "end"
+    return {"": "done", "FailJob": "end"}.get(action, "again")
 
 
 def succeeds(probe: dict[str, Any], pod: Pod) -> bool:

@@ -135,6 +135,7 @@ def test_from_an_empty_s3_to_a_sorted_bucket(cluster: Cluster, export: Path) -> 
         assert opened.status_code == 200
         assert "<html" in opened.text
         assert page.terminate() == 0
+    assert "0123456789abcdef" not in page.log.read_text(), "logs are read by more people than secrets"
     name_the_clusters(run, export)
 
     outcome = cluster.run_job("samx-training")
@@ -220,3 +221,24 @@ def test_exit_codes_are_judged_as_the_policy_says() -> None:
         75: "Ignore",
         137: "Count",
     }
+
+
+@pytest.mark.parametrize(
+    ("name", "program", "exit_codes"),
+    [
+        ("samx-training", "raise SystemExit(1)", [(None, 1)] * 4),
+        ("samx-training", "raise SystemExit(2)", [(None, 2)]),
+        (
+            "samx-sorting",
+            "import os; raise SystemExit(os.environ['JOB_COMPLETION_INDEX'] == '2')",
+            [(0, 0), (1, 0), (2, 1), (2, 1), (2, 1), (2, 1), (3, 0)],
+        ),
+    ],
+)
+def test_retries_end(tmp_path: Path, name: str, program: str, exit_codes: list[tuple[int | None, int]]) -> None:
+    """Three more after the first, per index where the Job is indexed; the other indexes go on."""
+    cluster = Cluster(render("base"), tmp_path)
+    (container,) = find(cluster.objects, "Job", name)["spec"]["template"]["spec"]["containers"]
+    container |= {"command": ["python", "-c", program], "args": []}
+    outcome = cluster.run_job(name)
+    assert (outcome.condition, sorted(outcome.exit_codes, key=str)) == ("Failed", exit_codes)

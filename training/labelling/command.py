@@ -49,7 +49,10 @@ def labelling(arguments: list[str]) -> int:
         named, clusters = len(desk.reading.labels), len(desk.reading.members)
         print(f"{named} of {clusters} clusters are named.")
         address = _address(options.host, listening.getsockname()[1])
-        print(f"Name the clusters at {address}{f'?token={token}' if token else ''}   (Ctrl-C stops)", flush=True)
+        query = (
+            f"?token=<what is in {options.token_file}>" if options.token_file else f"?token={token}" if token else ""
+        )
+        print(f"Name the clusters at {address}{query}   (Ctrl-C stops)", flush=True)
         try:
             server.run(sockets=[listening])
         except KeyboardInterrupt:
