@@ -3,6 +3,7 @@
     <models>/<name>/<version>/manifest.json      classes, architecture, preprocessing, thresholds, provenance, checksums
                               manifest.sha256    checksum of manifest.json; written last, which publishes
                               weights.safetensors, golden.json, metrics.json, cluster_labels.csv, MODEL_CARD.md, plots
+                              engine.onnx        the network compiled for CPUs; absent in older artifacts
     <models>/<name>/current.json                 which version is served; flipped by compare-and-swap
 
 Versions are immutable. Nothing is pickled. A byte changed in any file refuses the artifact.
@@ -18,6 +19,7 @@ from typing import Annotated, Final, Literal
 
 import pydantic
 
+from samx.architecture import ArchitectureConfig
 from samx.errors import (
     ArtifactCorrupt,
     ArtifactError,
@@ -26,7 +28,6 @@ from samx.errors import (
     PreconditionFailed,
     VersionExists,
 )
-from samx.network import ArchitectureConfig
 from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig
 from samx.storage import Storage
 
@@ -37,6 +38,7 @@ MANIFEST: Final = "manifest.json"
 MANIFEST_CHECKSUM: Final = "manifest.sha256"
 WEIGHTS: Final = "weights.safetensors"
 GOLDEN: Final = "golden.json"
+ENGINE: Final = "engine.onnx"
 CURRENT: Final = "current.json"
 
 _FolderName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -138,7 +140,7 @@ class Artifact:
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide what the numbers are."""
-    names = ("torch", "torchvision", "numpy", "pillow", "pydicom", "imagecodecs", "safetensors")
+    names = ("torch", "torchvision", "onnxruntime", "numpy", "pillow", "pydicom", "imagecodecs", "safetensors")
     return {"python": platform.python_version()} | {name: library_version(name).split("+")[0] for name in names}
 
 

@@ -1,31 +1,35 @@
 """The classifier: preprocessed radiographs in, calibrated probabilities, a decision and heat maps out.
 
-Training's evaluation and the service answer through this one class, so what is reported is what is served.
+Training's evaluation and the service answer through this one class, so what is reported is what is served. An engine
+computes the feature maps (`engine`); what they mean is computed here, one image at a time.
 """
 
 import base64
 import json
+import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+import safetensors.numpy
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import GOLDEN, WEIGHTS, Artifact, Manifest, ModelSpec, read_artifact, resolve
-from samx.errors import ArtifactCorrupt, RadiographError
+from samx.artifact import ENGINE, GOLDEN, WEIGHTS, Artifact, Manifest, ModelSpec, read_artifact, resolve
+from samx.cores import available_cores
+from samx.engine import Engine, OnnxEngine
+from samx.errors import ArtifactCorrupt, ArtifactIncompatible, RadiographError
 from samx.grad_cam import heat_map
-from samx.network import Network, to_input
 from samx.preprocessing import preprocess
 from samx.radiograph import Radiograph, read_radiograph
 from samx.storage import open_storage
+
+logger = logging.getLogger(__name__)
 
 Decision = Literal["accept", "review", "out_of_scope"]
 
@@ -58,50 +62,57 @@ class Prediction:
         return [(self.labels[index], float(self.probabilities[index])) for index in order]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class FeatureDistribution:
     """Where the features of known classes lie; measures how far from all of them a radiograph is."""
 
-    means_KD: Tensor
+    means_KD: npt.NDArray[np.float32]
     """Mean feature of every class that had radiographs."""
-    whitening_DD: Tensor
+    whitening_DD: npt.NDArray[np.float32]
     """Maps deviations to unit covariance; the covariance is shared by the classes (Lee et al. 2018, section 2.1)."""
 
-    def distances(self, features_ND: Tensor) -> Tensor:
+    def distances(self, features_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Mahalanobis distance to the nearest class mean per square root of dimension, `(N,)`; about 1 in scope."""
-        # By matrix products, which torch takes for larger batches, a distance would depend on the rest of the batch.
-        distances_NK = torch.cdist(
-            features_ND @ self.whitening_DD,
-            self.means_KD @ self.whitening_DD,
-            compute_mode="donot_use_mm_for_euclid_dist",
-        )
-        nearest_N: Tensor = distances_NK.amin(1)
-        return nearest_N / math.sqrt(features_ND.shape[1])
+        whitened_ND = features_ND @ self.whitening_DD
+        distances_KN = [np.linalg.norm(whitened_ND - mean_D, axis=1) for mean_D in self._whitened_means]
+        nearest_N: npt.NDArray[np.float32] = np.min(distances_KN, axis=0)
+        return nearest_N / np.float32(math.sqrt(features_ND.shape[1]))
+
+    @cached_property
+    def _whitened_means(self) -> npt.NDArray[np.float32]:
+        return self.means_KD @ self.whitening_DD
 
 
 class Classifier:
-    """A trained network with all that is needed to answer; safe to share between threads."""
+    """A trained network with all that is needed to answer; safe to share between threads.
 
-    def __init__(self, spec: ModelSpec, network: Network, distribution: FeatureDistribution) -> None:
+    Args:
+        spec: classes, temperature, thresholds, preprocessing.
+        engine: computes the feature maps.
+        tensors: `head.weight` `(K, D)`, `head.bias`, `scope.means_KD` and `scope.whitening_DD` of the weights.
+
+    Raises:
+        ValueError: a tensor is missing or does not fit the others.
+    """
+
+    def __init__(self, spec: ModelSpec, engine: Engine, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
         self.spec = spec
-        self._network = network.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._distribution = distribution
-        self._device = next(network.parameters()).device
-
-    @classmethod
-    def from_tensors(cls, spec: ModelSpec, tensors: dict[str, Tensor], device: str = "cpu") -> Self:
-        """Build a classifier from the tensors of `weights.safetensors`.
-
-        Raises:
-            ValueError: these are not the tensors of such a network.
-        """
-        network = Network(spec.architecture, len(spec.classes))
+        self.engine = engine
         try:
-            network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
-            means_KD, whitening_DD = tensors["scope.means_KD"], tensors["scope.whitening_DD"]
-        except (KeyError, RuntimeError) as error:
-            raise ValueError(f"no {spec.architecture.backbone} of {len(spec.classes)} classes: {error}") from error
-        return cls(spec, network.to(device), FeatureDistribution(means_KD.to(device), whitening_DD.to(device)))
+            self._head_KD, self._bias_K = tensors["head.weight"], tensors["head.bias"]
+            self._distribution = FeatureDistribution(tensors["scope.means_KD"], tensors["scope.whitening_DD"])
+        except KeyError as error:
+            raise ValueError(f"there is no {error}") from error
+        num_features = self._head_KD.shape[-1]
+        expected = {
+            "head.weight": (len(spec.classes), num_features),
+            "head.bias": (len(spec.classes),),
+            "scope.means_KD": (len(tensors["scope.means_KD"]), num_features),
+            "scope.whitening_DD": (num_features, num_features),
+        }
+        for name, shape in expected.items():
+            if tensors[name].shape != shape:
+                raise ValueError(f"{name} is {tensors[name].shape}, not {shape}")
 
     def preprocess(self, radiograph: Radiograph) -> npt.NDArray[np.uint8]:
         """The `(S, S)` uint8 image that `classify` takes."""
@@ -128,21 +139,18 @@ class Classifier:
         """
         if not images:
             return []
-        with torch.inference_mode():
-            maps_NDHW = self._network.feature_maps(to_input(torch.from_numpy(np.stack(images)), self._device))
-            features_ND = maps_NDHW.mean((2, 3))
-            logits_NK = self._network.head(features_ND)
-            probabilities_NK = (logits_NK / self.spec.temperature).softmax(1).cpu().numpy()
-            scores_N = self._distribution.distances(features_ND).cpu().numpy()
-        predictions = []
-        for index, (probabilities_K, score) in enumerate(zip(probabilities_NK, scores_N, strict=True)):
-            heat = None
-            if grad_cam:
-                row_D = self._network.head.weight[int(probabilities_K.argmax())]
-                heat = heat_map(maps_NDHW[index].cpu().numpy(), row_D.detach().cpu().numpy())
-            decision = self._decide(probabilities_K, float(score))
-            predictions.append(Prediction(self.spec.labels, probabilities_K, float(score), decision, heat))
-        return predictions
+        # What is not a number stays so, and is never accepted: no warning beside it.
+        with np.errstate(invalid="ignore", over="ignore"):
+            return [self._predict(maps_DHW, grad_cam) for maps_DHW in self.engine.feature_maps(np.stack(images))]
+
+    def _predict(self, maps_DHW: npt.NDArray[np.float32], grad_cam: bool) -> Prediction:
+        features_D = maps_DHW.mean((1, 2))
+        scaled_K = (self._head_KD @ features_D + self._bias_K) / np.float32(self.spec.temperature)
+        odds_K = np.exp(scaled_K - scaled_K.max())
+        probabilities_K = odds_K / odds_K.sum()
+        score = float(self._distribution.distances(features_D[None])[0])
+        heat = heat_map(maps_DHW, self._head_KD[int(probabilities_K.argmax())]) if grad_cam else None
+        return Prediction(self.spec.labels, probabilities_K, score, self._decide(probabilities_K, score), heat)
 
     def _decide(self, probabilities_K: npt.NDArray[np.float32], out_of_scope_score: float) -> Decision:
         # Asked so that NaN is never accepted.
@@ -154,8 +162,17 @@ class Classifier:
         return "out_of_scope" if label == NOT_MUSCULOSKELETAL else "accept"
 
 
-def load_classifier(url: str | Path, *, device: str = "cpu") -> tuple[Classifier, Manifest]:
+def load_classifier(
+    url: str | Path, *, device: str = "cpu", compiled: bool = True, num_threads: int | None = None
+) -> tuple[Classifier, Manifest]:
     """Load the artifact at `url` - one version, or a model whose current version is meant - and test it.
+
+    Args:
+        url: a folder or an s3:// URL.
+        device: `cpu`, `cuda`, or `auto`: a GPU where there is one that torch can use.
+        compiled: on the CPU, answer by the artifact's compiled engine, by torch only where it has none or this machine
+            cannot use it; else by torch.
+        num_threads: that work together on one call; by default all cores, and for torch as many as it is set to.
 
     Raises:
         ArtifactError: nothing published there, corrupt, incompatible, or a golden answer differs.
@@ -164,13 +181,59 @@ def load_classifier(url: str | Path, *, device: str = "cpu") -> tuple[Classifier
     """
     folder = resolve(open_storage(url))
     artifact = read_artifact(folder)
-    try:
-        tensors = safetensors.torch.load(artifact.files[WEIGHTS])
-        classifier = Classifier.from_tensors(artifact.manifest.model, tensors, device)
-    except (safetensors.SafetensorError, ValueError) as error:
-        raise ArtifactCorrupt(f"{WEIGHTS} in {folder.url} cannot be used: {error}") from error
+    if device == "auto":
+        device = "cuda" if _finds_gpu() else "cpu"
+    if compiled and device == "cpu" and ENGINE in artifact.files:
+        try:
+            classifier = _compiled_classifier(artifact, num_threads or available_cores())
+            self_test(classifier, artifact)
+        except ArtifactCorrupt as error:
+            logger.warning("torch answers instead of the compiled engine, which cannot be used here: %s", error)
+        else:
+            return classifier, artifact.manifest
+    elif compiled and device == "cpu":
+        logger.warning("The artifact in %s has no %s: torch answers, which is slower", folder.url, ENGINE)
+    classifier = _torch_classifier(artifact, device, num_threads)
     self_test(classifier, artifact)
     return classifier, artifact.manifest
+
+
+def _compiled_classifier(artifact: Artifact, num_threads: int) -> Classifier:
+    try:
+        engine = OnnxEngine(artifact.files[ENGINE], num_threads)
+        return Classifier(artifact.manifest.model, engine, safetensors.numpy.load(artifact.files[WEIGHTS]))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ArtifactCorrupt(f"{ENGINE} or {WEIGHTS} of {_title(artifact)} cannot be used: {error}") from error
+
+
+def _torch_classifier(artifact: Artifact, device: str, num_threads: int | None) -> Classifier:
+    try:
+        from samx.torch_engine import read_tensors, torch_classifier  # noqa: PLC0415  # torch need not be installed
+    except ModuleNotFoundError as error:
+        raise ArtifactIncompatible(
+            f"{_title(artifact)} cannot be used without torch, which is not installed: publish the model again with a "
+            f"compiled engine for CPUs, or install samx[torch]"
+        ) from error
+    try:
+        tensors = read_tensors(artifact.files[WEIGHTS])
+        return torch_classifier(artifact.manifest.model, tensors, device, num_threads=num_threads)
+    except ValueError as error:
+        raise ArtifactCorrupt(f"{WEIGHTS} of {_title(artifact)} cannot be used: {error}") from error
+
+
+def _finds_gpu() -> bool:
+    """Whether torch can use a GPU; asked of torch, which takes seconds to import, only where there is a driver."""
+    if not any(Path(device).exists() for device in ("/dev/nvidiactl", "/dev/dxg")):
+        return False
+    try:
+        import torch  # noqa: PLC0415  # need not be installed
+    except ModuleNotFoundError:
+        return False
+    return torch.cuda.is_available()
+
+
+def _title(artifact: Artifact) -> str:
+    return f"{artifact.manifest.name} {artifact.manifest.version}"
 
 
 def make_golden(classifier: Classifier, radiographs: Sequence[bytes]) -> bytes:
@@ -191,7 +254,7 @@ def self_test(classifier: Classifier, artifact: Artifact) -> None:
             from the published one.
     """
     manifest = artifact.manifest
-    model = f"{manifest.name} {manifest.version}"
+    model = _title(artifact)
     try:
         golden = [
             (base64.b64decode(entry["radiograph"]), np.array(entry["probabilities"], np.float32))

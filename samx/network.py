@@ -7,32 +7,19 @@ section 3.1).
 Shape suffixes: N images, C channels, H and W rows and columns, D features, K classes.
 """
 
-from typing import Literal
-
-import pydantic
 import torch
 from torch import Tensor, nn
 
+from samx.architecture import ArchitectureConfig, Backbone
 from samx.torchvision_loader import import_torchvision
 
 import_torchvision()
 
 from torchvision.models import convnext_tiny, mobilenet_v3_large, resnet  # noqa: E402  (only after the line above)
 
-Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large", "convnext_tiny"]
-
 INPUT_MEAN = 0.35
 INPUT_STD = 0.27
 """Grey level statistics of preprocessed radiographs in [0, 1], used to normalise the input."""
-
-
-class ArchitectureConfig(pydantic.BaseModel):
-    """Which network; saved inside the artifact."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-    backbone: Backbone = "resnet50"
-    """`resnet18_slim` is ResNet-18 with half the channels after the stem: the one for training without a GPU."""
 
 
 class Network(nn.Module):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from samx.anatomy import ANATOMY, label_of_body_part, tag_agrees
 from samx.artifact import ClassEntry, Manifest, resolve
@@ -77,7 +76,13 @@ class Model:
         self.name = ModelName(name=manifest.name, version=manifest.version)
         self._classes = {entry.label: _class_of(entry) for entry in manifest.model.classes}
         self.title = f"{manifest.name} {manifest.version}"
-        self.description = _description(manifest, list(self._classes.values()), metrics, max_body_bytes)
+        self.description = _description(
+            manifest,
+            list(self._classes.values()),
+            metrics,
+            engine=classifier.engine.name,
+            max_body_bytes=max_body_bytes,
+        )
 
     def warm_up(self, sizes: Iterable[int]) -> None:
         """Classify batches of these sizes, so that the first requests are as quick as the later ones."""
@@ -152,12 +157,8 @@ def load_model(settings: Settings) -> Model:
         ArtifactError: nothing there, corrupt, incompatible, or its golden radiographs get other answers.
         StorageError: the place cannot be reached.
     """
-    torch.set_num_threads(settings.torch_threads)
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     folder = resolve(open_storage(settings.artifact))  # once: the current version may change meanwhile
-    classifier, manifest = load_classifier(folder.url, device=device)
+    classifier, manifest = load_classifier(folder.url, device=settings.device, num_threads=settings.engine_threads)
     metrics = json.loads(folder.read("metrics.json")) if "metrics.json" in manifest.files else None
     return Model(
         classifier,
@@ -165,7 +166,7 @@ def load_model(settings: Settings) -> Model:
         url=folder.url,
         metrics=metrics,
         max_body_bytes=settings.max_body_bytes,
-        on_gpu=device == "cuda",
+        on_gpu=classifier.engine.name == "torch cuda",
     )
 
 
@@ -196,7 +197,12 @@ def _class_of(entry: ClassEntry) -> ModelClass:
 
 
 def _description(
-    manifest: Manifest, classes: list[ModelClass], metrics: dict[str, Any] | None, max_body_bytes: int
+    manifest: Manifest,
+    classes: list[ModelClass],
+    metrics: dict[str, Any] | None,
+    *,
+    engine: str,
+    max_body_bytes: int,
 ) -> ModelDescription:
     spec, provenance = manifest.model, manifest.provenance
     public = provenance.model_dump(exclude={"readers", "source", "initial_weights"})
@@ -205,6 +211,7 @@ def _description(
         version=manifest.version,
         classes=classes,
         backbone=spec.architecture.backbone,
+        engine=engine,
         preprocessing=spec.preprocessing.model_dump(mode="json"),
         temperature=spec.temperature,
         review_threshold=spec.review_threshold,

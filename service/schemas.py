@@ -174,6 +174,8 @@ class ModelDescription(Answer):
     classes: list[ModelClass]
     """In the order of the model's output."""
     backbone: str
+    engine: str
+    """What computes the network: `onnxruntime int8`, `onnxruntime fp32`, `torch cpu` or `torch cuda`."""
     preprocessing: dict[str, Any]
     """How a radiograph becomes the network's input."""
     temperature: float

@@ -88,8 +88,8 @@ class Settings(pydantic.BaseModel):
     """Lines for people, or one JSON object a line."""
 
     @property
-    def torch_threads(self) -> int:
-        """Threads torch may use for one radiograph, so that all together do not exceed the cores."""
+    def engine_threads(self) -> int:
+        """Threads that the network may use for one call, so that all together do not exceed the cores."""
         return max(1, available_cores() // self.threads)
 
     @classmethod

@@ -3,7 +3,8 @@
 import torch
 from torch import nn
 
-from samx.network import ArchitectureConfig, Backbone, Network
+from samx.architecture import ArchitectureConfig, Backbone
+from samx.network import Network
 
 
 def settled_network(backbone: Backbone, num_classes: int = 3, seed: int = 0) -> Network:

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from samx.anatomy import ANATOMY, NOT_MUSCULOSKELETAL
+from samx.architecture import ArchitectureConfig
 from samx.artifact import (
     GOLDEN,
     WEIGHTS,
@@ -18,10 +19,11 @@ from samx.artifact import (
     set_current,
     write_artifact,
 )
-from samx.classifier import Classifier, make_golden
-from samx.network import ArchitectureConfig, Network
+from samx.classifier import make_golden
+from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
+from samx.torch_engine import torch_classifier
 
 LABELS = ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
 NAME = "small"
@@ -73,7 +75,7 @@ def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0)
     """Publish the small artifact as the current version, with weights of this seed; returns the model's folder."""
     spec = small_spec()
     tensors = small_tensors(spec, seed)
-    golden = make_golden(Classifier.from_tensors(spec, tensors), [synthetic_png(1), synthetic_png(2)])
+    golden = make_golden(torch_classifier(spec, tensors), [synthetic_png(1), synthetic_png(2)])
     provenance = Provenance(
         created_at="2026-01-01T00:00:00Z",
         source="tests",

@@ -14,8 +14,8 @@ from typing import Any, Literal
 import pydantic
 import torch
 
+from samx.architecture import ArchitectureConfig
 from samx.errors import WrongInput
-from samx.network import ArchitectureConfig
 from samx.preprocessing import PreprocessingConfig
 from training.augmentation import AugmentationConfig
 

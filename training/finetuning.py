@@ -158,7 +158,7 @@ def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: in
     values, vectors_DD = torch.linalg.eigh(shrunk_DD)
     present_K = torch.bincount(targets_N, minlength=num_classes) > 0
     whitening_DD = vectors_DD @ torch.diag(values.clamp_min(1e-12).rsqrt())
-    return FeatureDistribution(means_KD[present_K], whitening_DD.float())
+    return FeatureDistribution(means_KD[present_K].numpy(), whitening_DD.float().numpy())
 
 
 def targets_of(labels: Sequence[str], classes: Sequence[str]) -> Tensor:

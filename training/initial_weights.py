@@ -16,8 +16,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from samx.architecture import Backbone
 from samx.errors import ObjectNotFound, WrongInput
-from samx.network import INPUT_MEAN, INPUT_STD, Backbone, Network
+from samx.network import INPUT_MEAN, INPUT_STD, Network
 from samx.storage import open_storage
 from samx.torchvision_loader import import_torchvision
 from training.config import InitialWeightsConfig

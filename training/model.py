@@ -1,11 +1,11 @@
 """The model of a run, put together from what the stages left: the one that is evaluated, explained and published."""
 
-import safetensors.torch
 from torch import Tensor
 
 from samx.anatomy import ANATOMY
 from samx.artifact import ClassEntry, ModelSpec
 from samx.classifier import Classifier
+from samx.torch_engine import read_tensors, torch_classifier
 from training.run import Run
 
 
@@ -24,12 +24,12 @@ def model_spec(run: Run) -> ModelSpec:
 
 def model_tensors(run: Run) -> dict[str, Tensor]:
     """Content of weights.safetensors."""
-    return safetensors.torch.load(run.read("finetune/weights.safetensors"))
+    return read_tensors(run.read("finetune/weights.safetensors"))
 
 
 def model_classifier(run: Run) -> Classifier:
     """The classifier as the service will build it, on the run's device."""
-    return Classifier.from_tensors(model_spec(run), model_tensors(run), str(run.device))
+    return torch_classifier(model_spec(run), model_tensors(run), str(run.device))
 
 
 def _class_entry(label: str) -> ClassEntry:

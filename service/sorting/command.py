@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 
-import torch
 from tqdm import tqdm
 
 from samx.artifact import resolve
@@ -124,11 +123,9 @@ def _merge(job: Job, frozen: Frozen, wait_seconds: float, stop: threading.Event)
 
 def _work(job: Job, frozen: Frozen, shards: range, options: argparse.Namespace, stop: threading.Event) -> None:
     device = options.device or Settings.from_environment().device
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     num_batches = min(available_cores(), MOST_BATCHES)
-    torch.set_num_threads(available_cores() // num_batches)
-    classifier, model = load_classifier(job.request.model, device=device)
+    num_threads = available_cores() // num_batches
+    classifier, model = load_classifier(job.request.model, device=device, num_threads=num_threads)
     capacity = Capacity(options.processes or available_cores(), options.memory, num_batches)
     total = min(shards.stop * job.request.shard_size, frozen.num_objects) - shards.start * job.request.shard_size
     with tqdm(total=total, unit=" objects", disable=None, smoothing=0.05) as bar:

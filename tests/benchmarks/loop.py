@@ -17,7 +17,8 @@ from pathlib import Path
 
 import torch
 
-from samx.network import ArchitectureConfig, Network
+from samx.architecture import ArchitectureConfig
+from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from training import pretraining
 from training.augmentation import AugmentationConfig

@@ -26,9 +26,9 @@ import psutil
 import pytest
 import torch
 
+from samx.architecture import ArchitectureConfig
 from samx.artifact import Manifest
 from samx.classifier import Classifier, load_classifier
-from samx.network import ArchitectureConfig
 from samx.phantom import export_phantom
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import LocalStorage, Storage, StoredObject, open_storage

@@ -8,8 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
+from samx.architecture import Backbone
 from samx.grad_cam import heat_map, overlay, to_png
-from samx.network import Backbone
 from tests.settled_network import settled_network
 
 # Only now: they import torchvision, which samx.network makes importable.

@@ -14,7 +14,8 @@ import pydantic
 import pytest
 import torch
 
-from samx.network import INPUT_MEAN, INPUT_STD, ArchitectureConfig, Backbone, Network, to_input
+from samx.architecture import ArchitectureConfig, Backbone
+from samx.network import INPUT_MEAN, INPUT_STD, Network, to_input
 from tests.settled_network import settled_network
 
 NUM_FEATURES: dict[Backbone, int] = {

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
@@ -46,6 +47,8 @@ def test_secrets_of_urls_are_left_out(text: str, public: str) -> None:
 
 class FailingClassifier:
     """A classifier whose reader meets bytes that nobody thought of."""
+
+    engine = SimpleNamespace(name="none")
 
     def read(self, data: bytes) -> NoReturn:
         raise KeyError(data.decode())

@@ -32,8 +32,8 @@ def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_cores_are_divided_among_threads() -> None:
     one, many = Settings(threads=1), Settings(threads=1000)
-    assert one.torch_threads >= 1
-    assert many.torch_threads == 1
+    assert one.engine_threads >= 1
+    assert many.engine_threads == 1
 
 
 def test_server_does_not_report_usage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

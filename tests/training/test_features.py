@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from samx.network import ArchitectureConfig, Network
+from samx.architecture import ArchitectureConfig
+from samx.network import Network
 from training.features import concatenate_unit, learned_features, principal_components
 
 

@@ -19,8 +19,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from samx.architecture import Backbone
 from samx.errors import WrongInput
-from samx.network import INPUT_MEAN, INPUT_STD, Backbone
+from samx.network import INPUT_MEAN, INPUT_STD
 from samx.storage import open_storage
 from tests.settled_network import settled_network
 from training.config import InitialWeightsConfig

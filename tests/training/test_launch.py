@@ -14,7 +14,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from samx.network import ArchitectureConfig, Network
+from samx.architecture import ArchitectureConfig
+from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from tests.training.small_run import small_config, to_toml
 from training.config import PretrainConfig

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from samx.network import ArchitectureConfig, Network
+from samx.architecture import ArchitectureConfig
+from samx.network import Network
 from training.barlow_twins import redundancy_loss
 from training.config import PretrainConfig
 from training.deep_clustering import DeepClustering

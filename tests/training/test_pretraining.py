@@ -9,8 +9,9 @@ from typing import Literal
 import pytest
 import torch
 
+from samx.architecture import ArchitectureConfig
 from samx.errors import Interrupted, SamxError
-from samx.network import ArchitectureConfig, Network
+from samx.network import Network
 from tests.training.small_run import small_config
 from tests.training.test_finetuning import stripes
 from training.augmentation import AugmentationConfig

@@ -64,15 +64,14 @@ def _answer_fold(
     scope = feature_distribution(
         compute_features(network.features, learned.images_NHW, run.device, precision="float32"), targets_N, len(classes)
     )
+    features_ND = compute_features(network.features, answered.images_NHW, run.device, precision="float32")
     logits_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
     absent_K = torch.bincount(targets_N, minlength=len(classes)) == 0
     return {
         "positions_N": torch.tensor([index for index in range(len(development)) if folds[index] == fold]),
         "logits_NK": logits_NK.masked_fill(absent_K, -torch.inf),
         "untrained_NK": untrained_NK,
-        "distances_N": scope.distances(
-            compute_features(network.features, answered.images_NHW, run.device, precision="float32")
-        ),
+        "distances_N": torch.from_numpy(scope.distances(features_ND.numpy())),
     }
 
 

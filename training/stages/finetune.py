@@ -5,6 +5,7 @@ distribution of its features) and `finetune/history.csv`; keeps `finetune/checkp
 """
 
 import safetensors.torch
+import torch
 
 from training.dataset import load_dataset
 from training.finetuning import feature_distribution, injected_network, targets_of
@@ -34,6 +35,7 @@ def finetune(run: Run) -> None:
     features_ND = compute_features(network.features, labelled.images_NHW, run.device, precision="float32")
     scope = feature_distribution(features_ND, targets_N, len(classes))
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    tensors |= {"scope.means_KD": scope.means_KD.contiguous(), "scope.whitening_DD": scope.whitening_DD.contiguous()}
+    tensors["scope.means_KD"] = torch.from_numpy(scope.means_KD).contiguous()
+    tensors["scope.whitening_DD"] = torch.from_numpy(scope.whitening_DD).contiguous()
     run.write("finetune/weights.safetensors", safetensors.torch.save(tensors))
     run.write_csv("finetune/history.csv", history, ("epoch", "loss"))
