@@ -99,7 +99,7 @@ class Serving:
 
     async def _start(self, model: "Model") -> Served:
         # Where the network has one core a batch, several batches run at once; a GPU takes one after another.
-        num_lanes = 1 if model.on_gpu else max(1, available_cores() // self._settings.torch_threads)
+        num_lanes = 1 if model.on_gpu else max(1, available_cores() // self._settings.engine_threads)
         if self._network is None:
             self._network = ThreadPoolExecutor(num_lanes, thread_name_prefix="samx-network")
         sizes = [size for size in SIZES if size <= self._settings.max_batch_size]

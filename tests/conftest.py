@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from samx.torch_engine import TorchEngine, torch_classifier
 from tests.samx.files import real_folder
-from tests.small_artifact import write_small_artifact
+from tests.small_artifact import small_spec, small_tensors, write_small_artifact
 
 pytest_plugins = ["tests.s3_server"]
 
@@ -20,6 +22,18 @@ def real_radiographs() -> Path:
     if folder is None:
         pytest.skip("real radiographs are not at ../shared/radiographs (set SAMX_RADIOGRAPHS)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_engines() -> dict[str, bytes]:
+    """The small artifact's network compiled for CPUs, by precision; made once, as that takes seconds."""
+    from training.compiled_engine import export, quantize  # 0.5 s that few tests need
+
+    engine = torch_classifier(small_spec(), small_tensors(small_spec())).engine
+    assert isinstance(engine, TorchEngine)
+    exported = export(engine.network, small_spec().preprocessing.size)
+    images = np.random.default_rng(0).integers(0, 256, (16, 8, 8), np.uint8)
+    return {"fp32": exported, "int8": quantize(exported, np.kron(images, np.ones((1, 8, 8), np.uint8)))}
 
 
 @pytest.fixture(scope="session")

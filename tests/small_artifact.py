@@ -11,6 +11,7 @@ from PIL import Image
 from samx.anatomy import ANATOMY, NOT_MUSCULOSKELETAL
 from samx.architecture import ArchitectureConfig
 from samx.artifact import (
+    ENGINE,
     GOLDEN,
     WEIGHTS,
     ClassEntry,
@@ -19,7 +20,8 @@ from samx.artifact import (
     set_current,
     write_artifact,
 )
-from samx.classifier import make_golden
+from samx.classifier import Classifier, make_golden
+from samx.engine import OnnxEngine
 from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
@@ -71,11 +73,16 @@ def synthetic_png(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
     return buffer.getvalue()
 
 
-def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0) -> Path:
-    """Publish the small artifact as the current version, with weights of this seed; returns the model's folder."""
+def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0, engine: bytes | None = None) -> Path:
+    """Publish the small artifact as the current version, with weights of this seed; returns the model's folder.
+
+    With a compiled engine, or none.
+    """
     spec = small_spec()
     tensors = small_tensors(spec, seed)
-    golden = make_golden(torch_classifier(spec, tensors), [synthetic_png(1), synthetic_png(2)])
+    arrays = {key: value.numpy() for key, value in tensors.items()}
+    compiled = Classifier(spec, OnnxEngine(engine, 1), arrays) if engine else None
+    golden = make_golden(torch_classifier(spec, tensors), [synthetic_png(1), synthetic_png(2)], compiled)
     provenance = Provenance(
         created_at="2026-01-01T00:00:00Z",
         source="tests",
@@ -88,6 +95,8 @@ def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0)
         initial_weights="random",
     )
     files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, "metrics.json": b"{}\n"}
+    if engine:
+        files[ENGINE] = engine
     storage = open_storage(models)
     write_artifact(storage, name=NAME, version=version, model=spec, provenance=provenance, files=files)
     set_current(storage, name=NAME, version=version)

@@ -200,6 +200,9 @@ class PublishConfig(Section):
     name: str = pydantic.Field(default="samx", pattern=r"^[a-z0-9][a-z0-9._-]*$")
     version: str = pydantic.Field(default="", pattern=r"^([a-z0-9][a-z0-9._-]*)?$")
     """Empty: the first twelve digits of the content's sha256, so that another result is another version."""
+    engine: Literal["int8", "fp32", "none"] = "int8"
+    """The compiled engine for CPUs. `int8` is published only if labels and decisions of all golden and hold-out
+    radiographs stay what they are, else `fp32`; `none`: the service has to have torch."""
 
 
 class TrainingConfig(Section):

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -111,7 +110,10 @@ def sort_shards(
         Readers(config, capacity.num_processes) as readers,
         _threads(capacity.num_batches) as pool,
     ):
-        classify = partial(pool.submit, classifier.classify)
+
+        def classify(images: Sequence[npt.NDArray[np.uint8]]) -> Future[list[Prediction]]:
+            return pool.submit(classifier.classify, images)
+
         left = range(progress.next_shard, shards.stop)
         work = _Work(job, frozen, left, classify, f"{model.name} {model.version}", capacity.window)
         while not work.is_done:

@@ -367,7 +367,7 @@ def test_a_golden_probability_beyond_the_tolerance_refuses_the_artifact(
     small_artifact: Path, republished: Callable[..., Path], index: int, sign: int
 ) -> None:
     def change(entries: list[dict[str, list[float]]]) -> None:
-        entries[index]["probabilities"][2] += sign * 1.5 * GOLDEN_TOLERANCE
+        entries[index]["probabilities"][2] += sign * 1.5 * GOLDEN_TOLERANCE["fp32"]
 
     with pytest.raises(ArtifactCorrupt, match=rf"golden radiograph {index} of small 2 differs by 0\.0030.*torch"):
         load_classifier(republished(golden=golden_with(small_artifact, change)))  # type: ignore[arg-type]
@@ -377,7 +377,7 @@ def test_a_golden_probability_within_the_tolerance_is_accepted(
     small_artifact: Path, republished: Callable[..., Path]
 ) -> None:
     def change(entries: list[dict[str, list[float]]]) -> None:
-        entries[0]["probabilities"][2] += 0.5 * GOLDEN_TOLERANCE
+        entries[0]["probabilities"][2] += 0.5 * GOLDEN_TOLERANCE["fp32"]
 
     folder = republished(golden=golden_with(small_artifact, change))  # type: ignore[arg-type]
     assert load_classifier(folder)[1].version == "2"
@@ -475,5 +475,5 @@ def test_a_pickle_for_weights_is_refused_and_not_run(republished: Callable[..., 
 def test_a_gpu_gives_the_answers_of_the_cpu(small_artifact: Path) -> None:
     on_cpu = load_classifier(small_artifact)[0].classify(noise(8), grad_cam=True)
     on_gpu = load_classifier(small_artifact, device="cuda")[0].classify(noise(8), grad_cam=True)
-    np.testing.assert_allclose(probabilities(on_gpu), probabilities(on_cpu), atol=GOLDEN_TOLERANCE)
+    np.testing.assert_allclose(probabilities(on_gpu), probabilities(on_cpu), atol=GOLDEN_TOLERANCE["fp32"])
     np.testing.assert_allclose(scores(on_gpu), scores(on_cpu), rtol=1e-2)

@@ -51,6 +51,24 @@ def test_the_artifact_loads_and_knows_its_figures(finished: TrainingConfig) -> N
     assert 2 <= len(classifier.spec.classes) == len(set(classifier.spec.labels))
 
 
+def test_the_compiled_engine_that_gives_the_reference_s_answers_is_published(
+    finished: TrainingConfig, export: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(Path(finished.run).parent, tmp_path, dirs_exist_ok=True)
+    publish = finished.publish.model_copy(update={"engine": "int8", "models": str(tmp_path / "compiled")})
+    config = small_config(export, tmp_path, publish=publish)
+    assert run_all(config, again_from="publish") == "published"
+    classifier, _ = load_classifier(model_url(config))
+    artifact = read_artifact(resolve(open_storage(model_url(config))))
+    found = json.loads(artifact.files["metrics.json"])["engine"]
+    assert classifier.engine.name == f"onnxruntime {found['published']}"
+    num_holdout = json.loads(artifact.files["metrics.json"])["holdout"]["num_radiographs"]
+    for precision, candidate in found["candidates"].items():
+        assert candidate["num_radiographs"] == num_holdout + len(json.loads(artifact.files["golden.json"]))
+        assert candidate["accepted"] == (candidate["num_other_labels"] == candidate["num_other_decisions"] == 0)
+        assert candidate["accepted"] == (precision == found["published"])
+
+
 def test_evaluation_says_what_the_service_says(finished: TrainingConfig) -> None:
     """A radiograph of the hold-out, read from its file, gives the probability that evaluate wrote down."""
     run = Run(finished)
