@@ -13,7 +13,7 @@ BUILDER := $(shell command -v docker || command -v buildah)
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-header --no-annotate --no-emit-index-url \
   --no-emit-find-links --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c constraints.txt
 
-.PHONY: run test check setup images locks clean
+.PHONY: run test check sbom setup images locks clean
 
 run: setup
 	@test -f $(DEMO)/export/truth.csv || $(BIN)/python -m samx.phantom --out $(DEMO)/export --num-radiographs 1500 --seed 1
@@ -29,6 +29,12 @@ check: setup
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+# What is installed, as CycloneDX; its maker runs in an environment of its own.
+sbom: setup
+	@$(BIN)/uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml \
+	  --output-reproducible --of JSON -o sbom.json $(BIN)/python
+	@echo "sbom.json"
 
 setup: $(VENV)/installed
 

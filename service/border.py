@@ -35,6 +35,9 @@ LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
 """How much more is read after an early answer; who goes on sending meets a closed connection."""
 
+MAX_HEADER_BYTES = 32 * 1024
+"""uvicorn limits what it holds of unfinished headers only, not those that come at once."""
+
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _SECURITY_HEADERS = {
@@ -45,6 +48,7 @@ _SECURITY_HEADERS = {
 }
 _PROBLEMS = {
     404: ("not_found", "There is nothing at this path; /openapi.json lists what there is."),
+    431: ("headers_too_large", f"The request's headers have more than {MAX_HEADER_BYTES} bytes."),
     405: ("method_not_allowed", "This path does not take this method; /openapi.json lists what it takes."),
     500: ("internal_error", "The service failed; its log tells where."),
     503: ("not_ready", "The service is not ready."),
@@ -97,6 +101,11 @@ class Border:
         return next((template for pattern, template in self._templates if pattern.match(path)), UNKNOWN_PATH)
 
 
+async def _refuse_headers(_: Scope, __: Receive, send: Send) -> None:
+    await send({"type": "http.response.start", "status": 431, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
 class _Exchange:
     """One request and its answer."""
 
@@ -117,8 +126,9 @@ class _Exchange:
         REQUEST_ID.set(self._request_id)
         in_progress = metrics.REQUESTS_IN_PROGRESS.labels(self._label)
         in_progress.inc()
+        too_long = sum(len(name) + len(value) for name, value in self._scope["headers"]) > MAX_HEADER_BYTES
         try:
-            await app(self._scope, self.receive, self.send)
+            await (_refuse_headers if too_long else app)(self._scope, self.receive, self.send)
         except Exception as error:  # the border: whatever is left becomes a 500 that tells nothing of the file
             logger.error("Unexpected: %s", traceback_without_values(error))
             if not self._status:

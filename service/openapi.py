@@ -23,6 +23,7 @@ _MEANINGS = {
     413: "The body, or the radiograph inside it, is larger than what is taken.",
     415: "Not a format in which radiographs are read: DICOM, PNG, JPEG, TIFF.",
     422: "What was sent or named cannot be used; `code` says why, `detail` names the attribute or place.",
+    431: "The request's headers are too long.",
     503: "Too much in work or waiting, too slow an answer, a storage out of reach, or no model yet; see `Retry-After`.",
 }
 _SYSTEM_MEANINGS = {
@@ -37,7 +38,8 @@ def document_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The `responses` of a route that may answer these errors."""
     schema = {"$ref": "#/components/schemas/Problem"}
     documented: dict[int | str, dict[str, Any]] = {
-        status: {"description": _MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}} for status in statuses
+        status: {"description": _MEANINGS[status], "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in (*statuses, 431)
     }
     if 503 in documented:
         retry_after = {"description": "Seconds until a new attempt makes sense.", "schema": {"type": "integer"}}

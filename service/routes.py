@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any, Final, cast
 
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, Response
 
@@ -61,6 +61,7 @@ def create_app() -> FastAPI:
     )
     app.exception_handler(ProblemError)(_answer_problem)
     app.exception_handler(RequestValidationError)(_answer_invalid_parameter)
+    app.exception_handler(405)(_answer_wrong_method)
     app.add_api_route(
         "/classify",
         _classify,
@@ -189,6 +190,14 @@ async def _answer_invalid_parameter(request: Request, error: RequestValidationEr
     """Of a path or query; says which and what is allowed, and repeats nothing."""
     (fault, *_) = error.errors()
     return await _answer_problem(request, ProblemError(400, "invalid_parameter", f"{fault['loc'][-1]}: {fault['msg']}"))
+
+
+async def _answer_wrong_method(request: Request, _: HTTPException) -> Response:
+    """With the methods of all routes of a path; Starlette names those of the first."""
+    here = [route for route in request.app.routes if route.path_regex.match(request.url.path)]
+    allowed = ", ".join(sorted({method for route in here for method in route.methods}))
+    detail = "This path does not take this method; /openapi.json lists what it takes."
+    return await _answer_problem(request, ProblemError(405, "method_not_allowed", detail, {"Allow": allowed}))
 
 
 async def _answer_problem(_: Request, error: ProblemError) -> Response:

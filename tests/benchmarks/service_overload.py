@@ -1,8 +1,8 @@
 """The service under far more clients than it can serve: `python -m tests.benchmarks.service_overload`.
 
 A server process of its own with a model of random weights; clients are coroutines of one process on the same cores, so
-that they take from its capacity. They honour Retry-After. Measured: capacity (8 clients), then `--clients` for
-`--seconds`, then latency of one client again. Exits with 1 where a promise is not kept.
+that they take from its capacity. They honour Retry-After. Measured: capacity (8 clients) and latency of one client,
+then `--clients` for `--seconds`, then both again. Exits with 1 where a promise is not kept.
 """
 
 import argparse
@@ -120,8 +120,10 @@ async def measure(server: Server, *, num_clients: int, seconds: float) -> list[s
     await asyncio.sleep(2)
     after = await crowd(server.url, body, num_clients=1, seconds=3)
     medians = [statistics.median(answers.seconds) for answers in (before, after)]
-    goodput, growth = over.rate / capacity.rate, max(memory) / steady - 1
-    print(f"capacity, 8 clients: {capacity.rate:.0f} radiographs/s, {dict(capacity.statuses)}")
+    again = await crowd(server.url, body, num_clients=8, seconds=min(15, seconds))
+    full = (capacity.rate + again.rate) / 2
+    goodput, growth = over.rate / full, max(memory) / steady - 1
+    print(f"capacity, 8 clients: {capacity.rate:.0f} radiographs/s before, {again.rate:.0f} after")
     print(
         f"{num_clients} clients for {seconds:g} s: {over.rate:.0f} radiographs/s classified, {goodput:.1%} of capacity"
     )

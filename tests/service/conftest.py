@@ -32,7 +32,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 60.0) -> None:
+def wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 180.0) -> None:
     """Wait for /readyz; fails with the log if the process ends or takes too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:

@@ -238,6 +238,32 @@ def test_content_type_that_is_no_text_is_no_500(server: Server, content_type: by
     assert response.status_code in (200, 415)
 
 
+def test_answers_leave_their_phases_decisions_and_request_in_the_metrics(server: Server, knee_dicom: bytes) -> None:
+    headers = {"Content-Type": "application/dicom", "X-Request-ID": "0123456789abcdef"}
+    response = server.client.post("/classify?grad_cam=true", content=knee_dicom, headers=headers)
+    assert response.headers["x-request-id"] == "0123456789abcdef"
+    assert "[0123456789abcdef]" in server.log.read_text()
+    series = "\n".join(server.series())
+    for phase in ("receive", "read", "queue", "network", "grad_cam"):
+        assert f'samx_phase_seconds_count{{phase="{phase}"}}' in series
+    answer = response.json()
+    assert f'samx_decisions_total{{decision="{answer["decision"]}"}}' in series
+    assert f'samx_classes_total{{label="{answer["classes"][0]["label"]}"}}' in series
+    assert 'samx_model{name="small",version="1.0.0"} 1.0' in series
+    assert f"samx_places {float(NUM_PLACES)}" in series
+
+
+def test_header_that_is_too_long_is_refused(server: Server) -> None:
+    response = server.client.get("/model", headers={"X-Long": "x" * 100_000})
+    assert (response.status_code, response.json()["code"]) == (431, "headers_too_large")
+
+
+def test_other_origins_are_not_allowed_by_default(server: Server) -> None:
+    headers = {"Origin": "https://elsewhere.example", "Access-Control-Request-Method": "POST"}
+    for response in (server.client.options("/classify", headers=headers), server.client.get("/model", headers=headers)):
+        assert not [name for name in response.headers if name.startswith("access-control-")]
+
+
 def test_health_is_bentomls(server: Server) -> None:
     for path in ("/livez", "/readyz", "/healthz"):
         assert server.client.get(path).status_code == 200

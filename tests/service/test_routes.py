@@ -97,6 +97,12 @@ def test_other_methods_are_405_and_allowed_ones_named(app: App, method: str, pat
     assert response.headers["allow"]
 
 
+def test_allowed_methods_are_those_of_all_routes_of_a_path(app: App) -> None:
+    assert app.request("PUT", "/sort").headers["allow"] == "GET, POST"
+    assert app.request("POST", "/sort/20260101-000000-abc").headers["allow"] == "DELETE, GET"
+    assert app.request("POST", "/").headers["allow"] == "GET, HEAD"
+
+
 def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None:
     document = app.request("GET", "/openapi.json").json()
     assert set(document["paths"]) == {
@@ -115,7 +121,7 @@ def test_openapi_documents_bodies_parameters_and_every_problem(app: App) -> None
     }
     assert set(content["multipart/form-data"]["schema"]["properties"]) == {"file", "top_k", "grad_cam"}
     assert [parameter["name"] for parameter in classify["parameters"]] == ["top_k", "grad_cam"]
-    assert set(classify["responses"]) == {"200", "400", "401", "405", "408", "413", "415", "422", "503"}
+    assert set(classify["responses"]) == {"200", "400", "401", "405", "408", "413", "415", "422", "431", "503"}
     for status, response in classify["responses"].items():
         if status != "200":
             schema = response["content"]["application/problem+json"]["schema"]
