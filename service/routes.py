@@ -30,7 +30,11 @@ from service.sort_routes import add_sort_routes
 from service.upload import read_upload
 
 PAGE_FOLDER: Final = Path(__file__).parent / "page"
-PAGE_FILES: Final = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css", "/icon.svg": "icon.svg"}
+PAGE_PARTS: Final = (
+    *("style.css", "icon.svg", "app.js", "answer.js", "client.js", "csv.js", "dom.js", "entries.js", "failures.js"),
+    *("files.js", "list.js", "model.js", "pictures.js", "queue.js", "summary.js", "viewer.js"),
+)
+PAGE_FILES: Final = {"/": "index.html"} | {f"/{name}": name for name in PAGE_PARTS}
 
 _DESCRIPTION = """\
 Tells which anatomical entity a musculoskeletal radiograph shows. Research use; not a medical device.
@@ -42,7 +46,7 @@ Nothing that is sent is stored. Nothing is fetched from anywhere, but for the bu
 _NOT_STORED = {"Cache-Control": "no-store"}
 _PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-cache",
