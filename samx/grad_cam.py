@@ -6,12 +6,15 @@ last feature maps is its row of the head, divided by the number of positions. Gr
 """
 
 import io
+import zlib
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 # Anchors of the colour map, dark to bright: black, violet, red, orange, pale yellow.
+_HEAT_LEVELS = 1025
 _HEAT_ANCHORS = np.array([[0, 0, 0], [80, 18, 123], [190, 55, 82], [249, 142, 9], [252, 255, 164]], np.float32)
 
 
@@ -43,19 +46,27 @@ def overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> npt.
         `(H, W, 3)` uint8 RGB.
     """
     enlarged = Image.fromarray(heat).resize(image.shape[::-1], Image.Resampling.BICUBIC)
-    heat_HW = np.clip(np.asarray(enlarged), 0.0, 1.0)
-    positions = heat_HW * (len(_HEAT_ANCHORS) - 1)
-    below = np.minimum(positions.astype(int), len(_HEAT_ANCHORS) - 2)
-    fraction = (positions - below)[..., None]
-    colour = _HEAT_ANCHORS[below] * (1 - fraction) + _HEAT_ANCHORS[below + 1] * fraction
-    strength = 0.6 * heat_HW[..., None]
-    mixed = image[..., None] * (1 - strength) + colour * strength
-    rounded: npt.NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
+    levels_HW = np.rint(np.clip(np.asarray(enlarged), 0.0, 1.0) * (_HEAT_LEVELS - 1)).astype(np.int32)
+    picture: npt.NDArray[np.uint8] = _mixed_colours().take(levels_HW * 256 + image, axis=0)
+    return picture
+
+
+@cache
+def _mixed_colours() -> npt.NDArray[np.uint8]:
+    """Colour of every heat level over every grey value, `(levels * 256, 3)`, to be looked up."""
+    heat = np.linspace(0, 1, _HEAT_LEVELS)
+    positions = heat * (len(_HEAT_ANCHORS) - 1)
+    colours = np.stack(
+        [np.interp(positions, range(len(_HEAT_ANCHORS)), channel) for channel in _HEAT_ANCHORS.T], axis=1
+    )
+    strengths = 0.6 * heat[:, None, None]
+    mixed = np.arange(256)[None, :, None] * (1 - strengths) + colours[:, None] * strengths
+    rounded: npt.NDArray[np.uint8] = np.rint(mixed).astype(np.uint8).reshape(-1, 3)
     return rounded
 
 
 def to_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image."""
+    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image; by run lengths: as small, and several times as fast."""
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    Image.fromarray(image).save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
     return buffer.getvalue()

@@ -9,8 +9,12 @@ import torch
 from PIL import Image
 
 from samx.architecture import Backbone
+from samx.engine import OnnxEngine
 from samx.grad_cam import heat_map, overlay, to_png
+from samx.network import to_input
+from samx.torch_engine import TorchEngine, torch_classifier
 from tests.settled_network import settled_network
+from tests.small_artifact import small_spec, small_tensors
 
 # Only now: they import torchvision, which samx.network makes importable.
 import cv2  # isort: skip
@@ -38,6 +42,21 @@ def test_heat_equals_the_library_s_for_every_class(backbone: Backbone) -> None:
             heats.append(heat)
     distances = [np.abs(one - other).max() for number, one in enumerate(heats) for other in heats[:number]]
     assert np.median(distances) > 0.1, "heat that is the same for all classes would prove nothing"
+
+
+def test_heat_of_the_compiled_engine_equals_the_library_s(small_engines: dict[str, bytes]) -> None:
+    engine = torch_classifier(small_spec(), small_tensors(small_spec())).engine
+    assert isinstance(engine, TorchEngine)
+    network = engine.network.requires_grad_(True)
+    images = np.kron(np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8), np.ones((1, 8, 8), np.uint8))
+    maps = OnnxEngine(small_engines["fp32"], 1).feature_maps(images)
+    rows = network.head.weight.detach().numpy()
+    for target in range(len(rows)):
+        with GradCAM(network, [network.backbone]) as oracle:
+            expected = oracle(to_input(torch.from_numpy(images)), [ClassifierOutputTarget(target)] * len(images))
+        for feature_maps, expected_heat in zip(maps, expected, strict=True):
+            heat = heat_map(feature_maps, rows[target])
+            np.testing.assert_allclose(_as_the_library_finishes(heat, (64, 64)), expected_heat, atol=1e-4)
 
 
 def _as_the_library_finishes(heat: npt.NDArray[np.float32], size: tuple[int, int]) -> npt.NDArray[np.float32]:
