@@ -163,10 +163,12 @@ CLASSIFY = """
 import json
 from service.model import load_model
 from service.settings import Settings
-from service.upload import Parameters, Upload
+from samx.classifier import load_classifier
+import service.routes
 model = load_model(Settings(artifact=sys.argv[1]))
-answer = json.loads(model.answer(Upload(open(sys.argv[2], "rb").read(), Parameters(top_k=4, grad_cam=True))))
-print(json.dumps([model.description.engine, {c["label"]: c["probability"] for c in answer["classes"]}]))
+classifier, _ = load_classifier(sys.argv[1])
+(answer,) = classifier.classify([classifier.read(open(sys.argv[2], "rb").read())[1]], grad_cam=True)
+print(json.dumps([model.description.engine, dict(answer.ranked(4))]))
 """
 
 
