@@ -22,7 +22,7 @@ from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.torch_engine import TorchEngine
 from service.model import Model
-from service.upload import Parameters, Upload
+from service.upload import Parameters
 from tests.settled_network import settled_network
 from tests.small_artifact import small_spec
 from training.compiled_engine import export, quantize
@@ -98,10 +98,16 @@ def time_grad_cam(backbone: str, classifier: Classifier, rounds: int) -> None:
         library_versions={},
         files={WEIGHTS: "", GOLDEN: ""},
     )
-    model = Model(classifier, manifest, metrics=None, max_body_bytes=2**26)
+    model = Model(classifier, manifest, url="", metrics=None, max_body_bytes=2**26)
     data = phantom_radiograph(label="knee", seed=1)
-    asked = [Upload(data, Parameters(grad_cam=wanted)) for wanted in (False, True)]
-    without, with_it = in_turn([partial(model.answer, upload) for upload in asked], 3 * rounds)
+
+    def answer(parameters: Parameters) -> str:
+        reading = model.read(data)
+        (prediction,) = model.classify([model.question(reading, grad_cam=parameters.grad_cam)])
+        return model.answer(reading.radiograph, prediction, parameters).model_dump_json()
+
+    asked = [partial(answer, Parameters(grad_cam=wanted)) for wanted in (False, True)]
+    without, with_it = in_turn(asked, 3 * rounds)
     added = f"{100 * (with_it / without - 1):.0f} %"
     print(f"| {backbone} | {classifier.engine.name} | {without:.1f} | {with_it:.1f} | {added} |", flush=True)
 
