@@ -39,7 +39,7 @@ from service.sorting.undo import undo
 DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
 MOST_BATCHES = 4
 """Classified at a time; each takes a few hundred MB with ResNet-50."""
-_SECONDS_BETWEEN_MERGES = 10.0
+_SECONDS_BETWEEN_MERGES = 5.0
 _RETRY_WILL_NOT_HELP = (WrongInput, ArtifactError, BucketNotFound, AccessDenied, CredentialsRefused)
 
 

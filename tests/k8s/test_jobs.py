@@ -24,7 +24,7 @@ from training.labels import CLUSTER_LABEL_COLUMNS, RADIOGRAPH_LABEL_COLUMNS
 
 KEY = "0123456789abcdef0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/dicom"}
-DRAIN = {"SAMX_DRAIN_SECONDS": "4"}
+DRAIN = {"SAMX_DRAIN_SECONDS": "3"}
 SOURCE, RUN, MODELS = "s3://radiographs/export", "s3://samx/runs/first", "s3://samx/models"
 
 
