@@ -107,15 +107,16 @@ def throughput(folder: Path, options: argparse.Namespace) -> None:
         config = ReadingConfig(local.url, False, classifier.spec.preprocessing, 64 * 1024**2)
         image = np.random.default_rng(1).integers(0, 255, (224, 224), np.uint8)
         batches = [[image] * BATCH_SIZE] * (min(number, options.num_classified) // BATCH_SIZE)
+        began = time.perf_counter()
+        subprocess.run(sort_command(f"{BUCKET}/in", f"{BUCKET}/one", model, "--limit", "1"), check=True)
+        seconds["the whole command for one object"].append(time.perf_counter() - began)
         for turn in range(options.rounds):
             rates["fetching alone"].append(_steady(_fetch(PatientStorage(source), items)))
             with Readers(config, CORES) as readers:
                 rates["reading alone"].append(_steady(_read(readers, list(local.list()))))
             rates["classifying alone"].append(_steady(_classify(classifier, batches)))
             _sort(folder, f"turn-{turn}", classifier, manifest, rates, seconds)
-        began = time.perf_counter()
-        subprocess.run(sort_command(f"{BUCKET}/in", f"{BUCKET}/one", model, "--limit", "1"), check=True)
-        seconds["the whole command for one object"].append(time.perf_counter() - began)
+            print(f"round {turn + 1}: { ({what: round(found[-1], 1) for what, found in rates.items()}) }", flush=True)
     for what, measured in (*rates.items(), *seconds.items()):
         unit = "objects/s" if what in rates else "s"
         print(f"{what:<34}{median(measured):8.1f} {unit:<11}{[round(value, 1) for value in measured]}")
