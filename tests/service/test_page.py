@@ -178,14 +178,26 @@ def test_dropped_files_are_classified_in_the_order_of_their_names(page: Page) ->
     assert "PNG file carries no DICOM tag" in page.locator("#tag-text").inner_text()
 
 
-def test_folder_is_taken_with_the_folders_in_it(page: Page, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["chosen", "dropped"])
+def test_folder_is_taken_with_the_folders_in_it(page: Page, tmp_path: Path, way: str) -> None:
     for place in ("one.png", "inner/two.png", "inner/.hidden", "inner/deep/three"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).write_bytes(synthetic_png(5))
-    page.set_input_files("#choose-folder", tmp_path)
+    if way == "chosen":
+        page.set_input_files("#choose-folder", tmp_path)
+    else:
+        drag(page, tmp_path)
     until_classified(page)
     paths = page.locator("#files li").evaluate_all("(lines) => lines.map((line) => line.title)")
     assert paths == [f"{tmp_path.name}/{place}" for place in ("inner/deep/three", "inner/two.png", "one.png")]
+
+
+def drag(page: Page, path: Path) -> None:
+    """Drag a folder from outside the browser, which no script can make up."""
+    session = page.context.new_cdp_session(page)
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send("Input.dispatchDragEvent", {"type": kind, "x": 400, "y": 400, "data": data})
 
 
 def test_keyboard_alone_chooses_walks_filters_and_summarises(page: Page) -> None:
