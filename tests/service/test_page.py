@@ -211,10 +211,11 @@ def test_keyboard_alone_chooses_walks_filters_and_summarises(page: Page) -> None
     chooser.value.set_files([given("1.png"), given("2.png", b"text"), given("3.png")])
     until_classified(page)
     page.keyboard.press("ArrowDown")
-    assert page.locator("#place").inner_text() == "2 of 3"
+    page.locator("#place", has_text="2 of 3").wait_for()
     assert page.locator("#failure-title").inner_text() == "Not a radiograph file"
     page.locator("#files").focus()
     page.keyboard.press("End")
+    page.locator("#place", has_text="3 of 3").wait_for()
     assert page.locator("#files [aria-selected=true] .file-name").inner_text().endswith("3.png")
     assert page.locator("#files").get_attribute("aria-activedescendant") == "file-2"
     page.locator("#filters input:checked").focus()
