@@ -9,7 +9,7 @@ import pytest
 from samx.artifact import resolve
 from samx.storage import open_storage
 from service.sorting.request_counts import Work, of_listing, of_merge, of_shards, of_start
-from service.sorting.summary_page import THUMBNAILS_PER_CLASS
+from service.sorting.summary_page import THUMBNAILS
 from tests.faulty_proxy import faulty_proxy
 from tests.s3_server import S3Server
 from tests.service.files import dicom_file
@@ -53,7 +53,7 @@ def test_a_sort_makes_the_requests_of_the_plan(
         assert proxy.kinds["progress"] >= (0 if more == ("--merge",) else 2)
         seen += Counter({kind: n for kind, n in proxy.kinds.items() if kind not in ("progress", "look")})
     rows = [json.loads(line) for line in open_storage(f"{s3_url}/out/_sort/a").read("manifest.jsonl").splitlines()]
-    accepted = Counter(row["label"] for row in rows if row["decision"] == "accept")
+    shown = Counter((row["decision"], row["label"]) for row in rows if row["decision"] in THUMBNAILS)
     work = Work(
         num_objects=len(OBJECTS),
         shard_size=shard_size,
@@ -61,7 +61,7 @@ def test_a_sort_makes_the_requests_of_the_plan(
         tags="--tags" in outputs,
         num_described=sum(bool(row["dicom_copied_to"]) for row in rows),
         num_model_files=num_model_files,
-        num_thumbnails=sum(min(count, THUMBNAILS_PER_CLASS) for count in accepted.values()),
+        num_thumbnails=sum(min(count, THUMBNAILS[decision]) for (decision, _), count in shown.items()),
     )
     assert (work.num_copied > 0) == bool(outputs)
     expected = of_start(work, is_first=True) + of_listing(work) + of_shards(work)
