@@ -176,7 +176,7 @@ def _sort(
     )
     began = time.perf_counter()
     job = create_job(request, name)
-    frozen = freeze(job)
+    frozen = freeze(job, threading.Event())
     listed = time.perf_counter()
     seen: list[tuple[float, int]] = []
     sort_shards(

@@ -1,6 +1,7 @@
 """Buckets as they are: keys of all kinds, versions, encryption, permissions that are missing or run out."""
 
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -101,7 +102,7 @@ def test_a_version_is_sorted_and_copied_as_it_was_listed_and_the_reader_pays(
         requester_pays=True,
         shard_size=4,
     )
-    freeze(create_job(request, "job"))
+    freeze(create_job(request, "job"), threading.Event())
     client.put_object(Bucket=bucket, Key="in/0.png", Body=b"something else")
     client.delete_object(Bucket=bucket, Key="in/1.png")
     arguments = ("--model", str(small_artifact), "--job", "job", "--copies", "--requester-pays", *SMALL)

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ import psutil
 import pytest
 
 from samx.storage import open_storage
-from tests.service.sorting.conftest import fill, listing, start_sort
+from tests.service.sorting.conftest import fill, listing, sort, start_sort
 from tests.small_artifact import synthetic_png
 
 
@@ -100,5 +99,5 @@ def test_a_signal_ends_a_sort_and_the_same_again_finishes_it(tmp_path: Path, sma
     assert worker.returncode == 75, output
     assert b"run the same again" in output
     assert not out.exists("_sort/job/done.json")
-    assert subprocess.Popen.wait(start_sort(str(tmp_path / "in"), str(tmp_path / "out"), *options), 120) == 0
+    assert sort(str(tmp_path / "in"), str(tmp_path / "out"), *options) == 0
     assert len(out.read("_sort/job/manifest.jsonl").splitlines()) == 1500
