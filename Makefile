@@ -46,7 +46,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --torch-backend=auto -c constraints.txt torch torchvision 2>/dev/null \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch torchvision
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[training,service]' --group dev
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[training,service,client]' --group dev
 	@touch $@
 
 # VARIANT=cpu or cuda for both, TORCH_INDEX, PYTHON_IMAGE: see the Dockerfiles.

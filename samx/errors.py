@@ -19,6 +19,11 @@
     |   `-- VersionExists           this version is published already; versions are immutable
     |-- WrongInput                  the user's configuration or data must change; a retry cannot help (exit code 2)
     |   `-- SortRefused             a bucket cannot be sorted as asked for; has a stable `code`
+    |-- ServiceError                a client of the service got no answer
+    |   |-- ServiceProblem          the service says no; has its status, `code`, detail and request id
+    |   |   `-- ServiceBusy         429 or 503, still after all retries
+    |   |-- ServiceUnreachable      nobody answers, or the connection fails
+    |   `-- UnexpectedAnswer        something answers, but not as a SAM-X service does
     `-- Interrupted                 stopped by a signal; run again to resume (exit code 75)
 
 Messages say what was found, what is allowed and which file or key, and never hold patient data.
@@ -137,6 +142,44 @@ class SortRefused(WrongInput):
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)
         self.code = code
+
+
+class ServiceError(SamxError):
+    """A client of the service got no answer."""
+
+
+class ServiceProblem(ServiceError):
+    """The service says no.
+
+    Args:
+        status: of HTTP.
+        code: stable machine-readable reason; "no_problem_document" where a proxy or another program said no.
+        detail: what was found and what is allowed, for people.
+        request_id: names the request in the service's log; None where there is none.
+    """
+
+    def __init__(self, status: int, code: str, detail: str, request_id: str | None = None) -> None:
+        super().__init__(f"{status} {code}: {detail}")
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[type["ServiceProblem"], tuple[int, str, str, str | None]]:
+        """Keep all fields when an error crosses a process boundary."""
+        return type(self), (self.status, self.code, self.detail, self.request_id)
+
+
+class ServiceBusy(ServiceProblem):
+    """The service asks to come back later (429 or 503), and still did when all retries were used up."""
+
+
+class ServiceUnreachable(ServiceError):
+    """Nobody answers, or the connection fails."""
+
+
+class UnexpectedAnswer(ServiceError):
+    """Something answers, but not as a SAM-X service of this version does."""
 
 
 class Interrupted(SamxError):

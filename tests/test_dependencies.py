@@ -73,7 +73,7 @@ def test_installed_versions_hold_the_floors(name: str) -> None:
 def test_no_version_below_the_floor_can_be_installed(name: str) -> None:
     lower_bounds = [
         Version(specifier.version)
-        for specifier in requirements("training", "service")[name].specifier
+        for specifier in requirements("training", "service", "client")[name].specifier
         if specifier.operator in (">=", "==", "~=")
     ]
     assert lower_bounds, f"{name} has no lower bound in pyproject.toml"
@@ -86,10 +86,10 @@ def test_the_service_s_image_holds_the_floors() -> None:
     assert {name for name, floor in FLOORS.items() if name in pins and Version(pins[name]) < Version(floor)} == set()
 
 
-@pytest.mark.parametrize("name", sorted(requirements("training", "service")))
+@pytest.mark.parametrize("name", sorted(requirements("training", "service", "client")))
 def test_what_is_installed_is_what_is_asked_for(name: str) -> None:
     installed = Version(distribution(name).version)
-    assert requirements("training", "service")[name].specifier.contains(installed)
+    assert requirements("training", "service", "client")[name].specifier.contains(installed)
 
 
 # ------------------------------------------------------------------------------------------------------------ licences
@@ -97,7 +97,7 @@ def test_what_is_installed_is_what_is_asked_for(name: str) -> None:
 
 def runtime_distributions() -> dict[str, str]:
     """Everything that pip installs for all extras, transitively, with its licence in one line."""
-    waiting = list(requirements("training", "service").values())
+    waiting = list(requirements("training", "service", "client").values())
     seen: set[tuple[str, frozenset[str]]] = set()
     licences = {}
     while waiting:
@@ -177,6 +177,7 @@ def test_only_the_named_modules_import_what_is_fenced_in() -> None:
     assert importers("bentoml") == {"service.api"}
     assert importers("boto3", "botocore", "s3transfer") == {"samx.storage"}
     assert importers("locust") == set()
+    assert {name.rpartition(".")[0] for name in importers("httpx")} == {"samx.client"}
     assert {name.partition(".")[0] for name in importers("fastapi")} == {"service"}
     assert {name for name in importers("starlette", "uvicorn") if not name.startswith("service.")} == {
         "training.labelling.access",
@@ -191,7 +192,7 @@ def test_pickle_is_imported_nowhere() -> None:
 
 
 @pytest.mark.parametrize(
-    ("package", "extras"), [("samx", ("torch",)), ("training", ("training",)), ("service", ("service",))]
+    ("package", "extras"), [("samx", ("torch", "client")), ("training", ("training",)), ("service", ("service",))]
 )
 def test_what_a_package_imports_is_declared(package: str, extras: tuple[str, ...]) -> None:
     ours = {"samx", "training", "service"}
@@ -207,10 +208,15 @@ def test_what_a_package_imports_is_declared(package: str, extras: tuple[str, ...
     )
     assert len(imported) > 3
     providers = packages_distributions()
+    declared = requirements(*extras).keys()
     undeclared = {
         module
-        for module in {COMES_WITH.get(module, module) for module in imported}
-        if requirements(*extras).keys().isdisjoint(map(canonicalize_name, providers.get(module, ())))
+        for module in imported
+        if declared.isdisjoint(
+            canonicalize_name(provider)
+            for name in (module, COMES_WITH.get(module, module))
+            for provider in providers.get(name, ())
+        )
     }
     assert undeclared == set()
 
@@ -233,6 +239,9 @@ def test_imports_in_a_fresh_process_bring_nothing_else_along() -> None:
     assert samx >= {"onnxruntime", "samx.classifier"}
     assert service >= {"fastapi", "service.routes", "service.model"}
     assert samx.isdisjoint(
-        {"service", "training", "samx.phantom", "torch", "bentoml", "fastapi", "sklearn", "matplotlib"}
+        {
+            *("service", "training", "samx.phantom", "samx.client"),
+            *("torch", "httpx", "bentoml", "fastapi", "sklearn", "matplotlib"),
+        }
     )
     assert service.isdisjoint({"training", "samx.phantom", "torch", "bentoml", "sklearn", "matplotlib"})
