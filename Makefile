@@ -6,6 +6,7 @@ PORT ?= 3000
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := .demo
+MODEL ?= $(DEMO)/models/samx
 
 IMAGES := training service
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -13,7 +14,7 @@ BUILDER := $(shell command -v docker || command -v buildah)
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-header --no-annotate --no-emit-index-url \
   --no-emit-find-links --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c constraints.txt
 
-.PHONY: run test check sbom setup images locks clean
+.PHONY: run test check loadtest sbom setup images locks clean
 
 run: setup
 	@test -f $(DEMO)/export/truth.csv || $(BIN)/python -m samx.phantom --out $(DEMO)/export --num-radiographs 1500 --seed 1
@@ -35,6 +36,11 @@ sbom: setup
 	@$(BIN)/uvx --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py environment --pyproject pyproject.toml \
 	  --output-reproducible --of JSON -o sbom.json $(BIN)/python
 	@echo "sbom.json"
+
+# Users of a service on MODEL, with thresholds that set the exit code: loadtest/README.md
+loadtest: setup
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt --group load
+	@$(BIN)/python -m loadtest --artifact $(MODEL) --out $(DEMO)/load
 
 setup: $(VENV)/installed
 

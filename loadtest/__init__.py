@@ -1,0 +1,1 @@
+"""A load test of a running service: `make loadtest`. Speaks HTTP only."""
