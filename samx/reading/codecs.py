@@ -116,7 +116,11 @@ def _frame(pixel_data: memoryview, limits: ReadLimits) -> memoryview:
     fragments, position = [], 0
     while position + 8 <= len(pixel_data) and pixel_data[position : position + 4].tobytes() == b"\xfe\xff\x00\xe0":
         length = int.from_bytes(pixel_data[position + 4 : position + 8], "little")
-        fragments.append(pixel_data[position + 8 : position + 8 + length])
+        fragment = pixel_data[position + 8 : position + 8 + length]
+        if len(fragment) < length:  # some decoders would fill what is missing with grey
+            detail = f"the frame ends within a fragment: {len(fragment)} of {length} bytes are there"
+            raise UnreadableRadiograph("not_decodable", detail)
+        fragments.append(fragment)
         position += 8 + length
         if len(fragments) > limits.elements:
             raise RadiographTooLarge("too_many_elements", f"the frame has more than {limits.elements} fragments")

@@ -182,7 +182,13 @@ def test_other_files_are_no_radiographs(data: bytes) -> None:
 
 
 def test_a_truncated_file_is_unreadable_wherever_it_ends() -> None:
-    for file in (dicom(RAMP), dicom(RAMP, JPEGLSLossless, imagecodecs.jpegls_encode(RAMP)), dicom(RAMP, RLELossless)):
+    frames = {
+        JPEGLSLossless: imagecodecs.jpegls_encode(RAMP),
+        JPEGLosslessSV1: imagecodecs.jpeg_encode(RAMP, lossless=True, predictor=1, bitspersample=12),
+        JPEGExtended12Bit: imagecodecs.jpeg_encode(RAMP, level=95, bitspersample=12),
+    }
+    files = [dicom(RAMP), dicom(RAMP, RLELossless), *(dicom(RAMP, syntax, frame) for syntax, frame in frames.items())]
+    for file in files:
         for end in (132, 140, 200, 400, len(file) // 2, len(file) - 9):
             with pytest.raises(UnreadableRadiograph):
                 read_radiograph(file[:end])
