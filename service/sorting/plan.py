@@ -43,7 +43,7 @@ class Prices(pydantic.BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker, as measured."""
+    """One worker, as measured on two cores with Ceph beside (tests/benchmarks/README.md); waits and spreads assumed."""
 
     objects_per_second: float
     """That it sorts, the rest of its machine idle."""
@@ -51,9 +51,9 @@ class Worker:
     """From its process' start to the first object."""
     wait_seconds: float = 60.0
     """From an eviction to the next pod's start."""
-    listed_per_second: float = 4000.0
+    listed_per_second: float = 2000.0
     """Keys frozen by the one that lists."""
-    merged_per_second: float = 20_000.0
+    merged_per_second: float = 3300.0
     """Rows merged by the one that merges."""
     node_spread: float = 0.2
     """Standard deviation of the logarithm of a node's factor."""
