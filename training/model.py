@@ -1,12 +1,18 @@
 """The model of a run, put together from what the stages left: the one that is evaluated, explained and published."""
 
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from samx.anatomy import ANATOMY
 from samx.artifact import ClassEntry, ModelSpec
-from samx.classifier import Classifier
+from samx.classifier import Classifier, Prediction
 from samx.torch_engine import read_tensors, torch_classifier
 from training.run import Run
+
+_BATCH = 32
 
 
 def model_spec(run: Run) -> ModelSpec:
@@ -30,6 +36,17 @@ def model_tensors(run: Run) -> dict[str, Tensor]:
 def model_classifier(run: Run) -> Classifier:
     """The classifier as the service will build it, on the run's device."""
     return torch_classifier(model_spec(run), model_tensors(run), str(run.device))
+
+
+def answers_of(
+    classifier: Classifier, images: Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]
+) -> list[Prediction]:
+    """The answers for any number of preprocessed images `(S, S)` uint8, in order; as many as fit go together."""
+    return [
+        prediction
+        for start in range(0, len(images), _BATCH)
+        for prediction in classifier.classify(list(images[start : start + _BATCH]))
+    ]
 
 
 def _class_entry(label: str) -> ClassEntry:

@@ -14,12 +14,11 @@ from training import plots
 from training.dataset import Part, load_dataset, radiograph_labels
 from training.labels import class_order
 from training.metrics import classification_metrics, confusion_matrix, proportion
-from training.model import model_classifier
+from training.model import answers_of, model_classifier
 from training.run import RADIOGRAPH_LABELS, Run
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 32
 _PARTS: tuple[Part, ...] = ("holdout_internal", "holdout_external")
 
 
@@ -31,11 +30,7 @@ def evaluate(run: Run) -> None:
     answers: list[tuple[str, str, Prediction]] = []
     for part in _PARTS:
         dataset = load_dataset(run, part)
-        predictions = [
-            prediction
-            for start in range(0, len(dataset), _BATCH)
-            for prediction in classifier.classify(list(dataset.images_NHW[start : start + _BATCH].numpy()))
-        ]
+        predictions = answers_of(classifier, dataset.images_NHW.numpy())
         for key, prediction in zip(dataset.keys, predictions, strict=True):
             rows.append(_row(part, key, truth.get(key, ""), prediction))
             if key in truth:

@@ -13,11 +13,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import safetensors.torch
 
 from samx.artifact import ENGINE, GOLDEN, WEIGHTS, Provenance, read_artifact, set_current, write_artifact
-from samx.classifier import Classifier, Prediction, load_classifier, make_golden
+from samx.classifier import Classifier, load_classifier, make_golden
 from samx.cores import available_cores
 from samx.engine import OnnxEngine, Precision
 from samx.errors import VersionExists
@@ -26,7 +25,7 @@ from samx.phantom import phantom_radiograph
 from samx.storage import open_storage
 from training.compiled_engine import agreement, export, quantize
 from training.dataset import load_dataset
-from training.model import model_classifier, model_spec, model_tensors
+from training.model import answers_of, model_classifier, model_spec, model_tensors
 from training.model_card import model_card
 from training.run import CLUSTER_LABELS, Run
 
@@ -34,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 _NUM_CALIBRATION = 128
 """Radiographs of the development set that show which ranges activations take."""
-_BATCH = 32
 _GOLDEN_LABELS = ("hand", "knee", "lumbar_spine", "shoulder", "foot", "pelvis")
 
 
@@ -109,11 +107,11 @@ def _compiled_classifier(
         return None
     holdout = load_dataset(run, "holdout_internal", "holdout_external").images_NHW.numpy()
     images = [*holdout, *(reference.read(data)[1] for data in golden)]
-    answers = _answers(reference, images)
+    answers = answers_of(reference, images)
     tensors = {key: value.cpu().numpy() for key, value in model_tensors(run).items()}
     for precision, model in _candidates(run, wanted):
         compiled = Classifier(reference.spec, OnnxEngine(model, available_cores()), tensors)
-        found = agreement(answers, _answers(compiled, images))
+        found = agreement(answers, answers_of(compiled, images))
         metrics["engine"]["candidates"][precision] = {**asdict(found), "accepted": found.is_accepted}
         logger.info("publish: compiled engine in %s: %s, accepted: %s", precision, found, found.is_accepted)
         if found.is_accepted:
@@ -133,14 +131,6 @@ def _candidates(run: Run, wanted: Precision) -> Iterator[tuple[Precision, bytes]
         chosen = np.linspace(0, len(development) - 1, min(_NUM_CALIBRATION, len(development))).astype(int)
         yield "int8", quantize(exported, development[chosen])
     yield "fp32", exported
-
-
-def _answers(classifier: Classifier, images: Sequence[npt.NDArray[np.uint8]]) -> list[Prediction]:
-    return [
-        prediction
-        for start in range(0, len(images), _BATCH)
-        for prediction in classifier.classify(images[start : start + _BATCH])
-    ]
 
 
 def _content_version(spec: bytes, files: dict[str, bytes]) -> str:
