@@ -31,12 +31,12 @@ from service.settings import Settings
 from service.sorting.job import Job, SortRequest, create_job, make_request, open_job, unfinished_or_new
 from service.sorting.manifest import Frozen, freeze, shards_of_index
 from service.sorting.merging import merge
+from service.sorting.options import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 from service.sorting.plan import plan_table
 from service.sorting.progress import Tally, WorkerProgress
 from service.sorting.sorter import Cancelled, Capacity, sort_shards
 from service.sorting.undo import undo
 
-DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
 MOST_BATCHES = 4
 """Classified at a time; each takes a few hundred MB with ResNet-50."""
 _SECONDS_BETWEEN_MERGES = 5.0

@@ -3,6 +3,9 @@
 import argparse
 from typing import Any
 
+DONE, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 75
+"""Exit codes of `sort`."""
+
 
 def add_sorting(commands: Any) -> None:
     """Add `sort`, `undo` and `plan` to the subcommands of an argparse parser."""

@@ -17,6 +17,7 @@ from pathlib import Path
 from samx.errors import SamxError
 from service.problems import traceback_without_values
 from service.sorting.job import SortRequest
+from service.sorting.options import DONE, INTERRUPTED, WRONG_INPUT
 from service.sorting.registry import HOLD_SECONDS, JobRecord, Registry
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -25,7 +26,6 @@ SECONDS_BETWEEN_CLAIMS = 5.0
 """How often an idle replica looks for a job that another one has taken in or left."""
 STOP_SECONDS = 5.0
 """How long a job may take to save what it has when the service stops."""
-DONE, WRONG_INPUT, INTERRUPTED = 0, 2, 75
 _PROJECT = Path(__file__).resolve().parents[2]
 
 logger = logging.getLogger("samx.service")
