@@ -219,17 +219,21 @@ def test_client_that_leaves_gives_its_place_back(server: Server) -> None:
 
 
 def test_many_clients_at_once_get_200_or_503_and_right_answers(server: Server) -> None:
-    expected = {seed: server.classify(synthetic_png(seed)).json()["classes"] for seed in range(8)}
+    def probabilities(response: httpx.Response) -> dict[str, float]:
+        return {entry["label"]: entry["probability"] for entry in response.json()["classes"]}
 
-    def ask(number: int) -> tuple[int, bool]:
-        response = server.classify(synthetic_png(number % 8), params={"grad_cam": number % 2 == 0})
-        return response.status_code, response.status_code == 503 or response.json()["classes"] == expected[number % 8]
+    expected = {seed: probabilities(server.classify(synthetic_png(seed))) for seed in range(8)}
+
+    def ask(number: int) -> httpx.Response:
+        return server.classify(synthetic_png(number % 8), params={"grad_cam": number % 2 == 0})
 
     with ThreadPoolExecutor(12) as pool:
-        results = list(pool.map(ask, range(60)))
-    assert {status for status, _ in results} <= {200, 503}
-    assert all(right for _, right in results)
-    assert sum(status == 200 for status, _ in results) >= NUM_PLACES
+        responses = list(pool.map(ask, range(60)))
+    assert {response.status_code for response in responses} <= {200, 503}
+    answered = [number for number, response in enumerate(responses) if response.status_code == 200]
+    assert len(answered) >= NUM_PLACES
+    for number in answered:  # the engine rounds differently in batches of another size
+        assert probabilities(responses[number]) == pytest.approx(expected[number % 8], abs=1e-5)
 
 
 @pytest.mark.parametrize("content_type", [b"\xff\xfe", b"image/png\xe4", f"image/{PATIENT}".encode()])
