@@ -18,6 +18,7 @@ import logging
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def main() -> int:
     parser.add_argument("--run", help="in place of the configuration's")
     parser.add_argument("--first", type=float, default=13.5, help="decisions per 1,000 before phase 2")
     parser.add_argument("--second", type=float, default=10.0, help="decisions per 1,000 after it")
+    parser.add_argument("--no-splits", action="store_true", help="name mixed clusters by their majority")
     parser.add_argument("--no-oracle", action="store_true", help="leave out the run with all true labels")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -49,69 +51,94 @@ def main() -> int:
     truth = read_truth(config.label.simulated_reader)
     changes: dict[str, Any] = {"label": LabelConfig(), "seed": options.seed or config.seed}
     config = config.model_copy(update=changes | {"run": options.run or config.run})
-    steps = two_readings(config, truth, first=options.first, second=options.second, with_oracle=not options.no_oracle)
-    Path(config.run, "steps.json").write_text(json.dumps(steps, indent=1))
-    print_table(steps)
+    budgets = Budgets(options.first, options.second, splits=not options.no_splits)
+    print_table(two_readings(config, truth, budgets, with_oracle=not options.no_oracle))
     return 0
 
 
+@dataclass(frozen=True)
+class Budgets:
+    """Decisions per 1,000 radiographs, and how the reader works."""
+
+    first: float
+    second: float
+    splits: bool
+
+
 def two_readings(
-    config: TrainingConfig, truth: dict[str, str], *, first: float, second: float, with_oracle: bool
+    config: TrainingConfig, truth: dict[str, str], budgets: Budgets, *, with_oracle: bool
 ) -> dict[str, Any]:
-    """The figures of every step by its name."""
+    """The figures of every step by its name; what is known so far is kept in the run's `steps.json`."""
     steps: dict[str, Any] = {}
+    decisions: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    found: dict[str, Any] = {"steps": steps, "decisions": decisions, "seconds": seconds}
+
+    def done(name: str, started: float) -> None:
+        seconds[name] = round(time.monotonic() - started, 1)
+        Path(config.run, "steps.json").write_text(json.dumps(found, indent=1))
+
     started = time.monotonic()
     run_all(config)  # awaits labels, or has them from an interrupted run
-    seconds = {"phase 1": time.monotonic() - started}
+    done("phase 1", started)
     run = Run(config)
-    judged = [{"key": row["key"], "label": truth[row["key"]], "reader": READER} for row in run.read_csv("split/split.csv")]
+    judged = [
+        {"key": row["key"], "label": truth[row["key"]], "reader": READER} for row in run.read_csv("split/split.csv")
+    ]
     run.storage.write(RADIOGRAPH_LABELS, table_bytes(judged, RADIOGRAPH_LABEL_COLUMNS))
+    oracle = config.model_copy(update={"run": f"{config.run}-oracle"})
     if with_oracle:
-        oracle = config.model_copy(update={"run": f"{config.run}-oracle"})
         shutil.copytree(config.run, oracle.run, dirs_exist_ok=True)
+
     started = time.monotonic()
-    reader = desk_reader(config, truth)
-    num_radiographs, curve = len(reader.truth), Curve("first")
-    reader.read(curve)
-    reader.audit(curve, max(reader.num_decisions, int(first * num_radiographs / 1000)))
-    decisions = {"first": reader.num_decisions}
-    seconds["first reading"] = time.monotonic() - started
+    reader = desk_reader(config, truth, budgets)
+    num_radiographs = found["num_radiographs"] = len(reader.truth)
+    reader.read(Curve("first"))
+    reader.audit(Curve("first"), max(reader.num_decisions, int(budgets.first * num_radiographs / 1000)))
+    decisions["first"] = reader.num_decisions
+    done("first reading", started)
+
     started = time.monotonic()
     run_all(config)
-    seconds["phase 2"] = time.monotonic() - started
     steps["first reading"] = figures(run, truth, decisions["first"])
+    done("phase 2", started)
+
     wrong_before = wrong_labels(run, truth)
     started = time.monotonic()
-    reader = desk_reader(config, truth)
-    reader.audit(Curve("second"), int(second * num_radiographs / 1000))
+    reader = desk_reader(config, truth, budgets)
+    reader.audit(Curve("second"), int(budgets.second * num_radiographs / 1000))
     decisions["second"] = reader.num_decisions
-    seconds["second reading"] = time.monotonic() - started
+    done("second reading", started)
+
+    started = time.monotonic()
     run_all(config, again_from="label")
     steps["second reading"] = figures(run, truth, sum(decisions.values()))
-    wrong_after = wrong_labels(run, truth)
-    steps["second reading"]["wrong labels that ended right"] = share(len(wrong_before - wrong_after), len(wrong_before))
-    steps["second reading"]["wrong labels before"] = len(wrong_before)
+    ended_right = len(wrong_before - wrong_labels(run, truth))
+    steps["second reading"]["wrong labels that ended right"] = share(ended_right, len(wrong_before))
+    done("phase 2 again", started)
+
     if with_oracle:
-        run_all(oracle)
-        rows = [
-            {"key": key, "label": DISCARD if truth[key] == NOT_MUSCULOSKELETAL else truth[key], "reader": READER}
-            for key in (row["key"] for row in Run(oracle).read_csv("cluster/assignments.csv"))
-        ]
+        started = time.monotonic()
         everything = Run(oracle)
         copy_decisions(run, everything)
+        rows = [
+            {"key": key, "label": DISCARD if truth[key] == NOT_MUSCULOSKELETAL else truth[key], "reader": READER}
+            for key in (row["key"] for row in run.read_csv("cluster/assignments.csv"))
+        ]
         everything.storage.write(CORRECTIONS, table_bytes(rows, CORRECTION_COLUMNS))
         run_all(oracle)
         steps["all true labels"] = figures(everything, truth, len(rows))
-    return {"steps": steps, "decisions": decisions, "num_radiographs": num_radiographs, "seconds": seconds}
+        done("all true labels", started)
+    return found
 
 
-def desk_reader(config: TrainingConfig, truth: dict[str, str]) -> ScriptedReader:
+def desk_reader(config: TrainingConfig, truth: dict[str, str], budgets: Budgets) -> ScriptedReader:
     """A reader at the desk as the run is now."""
     pool = load_pool(config.run)
     names = [DISCARD if truth[key] == NOT_MUSCULOSKELETAL else truth[key] for key in pool.keys]
     desk = Desk(pool, (), with_neighbours=False)
     desk.find_neighbours()
-    return ScriptedReader(desk, names, splits=True, groups=True)
+    return ScriptedReader(desk, names, splits=budgets.splits, groups=True)
 
 
 def copy_decisions(source: Run, destination: Run) -> None:
@@ -147,11 +174,15 @@ def figures(run: Run, truth: dict[str, str], num_decisions: int) -> dict[str, An
         "calibration": run.read_json("cross_validate/calibration.json"),
     }
     metrics = run.read_json("evaluate/metrics.json")
-    return found | {part: metrics[part] for part in ("holdout_internal", "holdout_external", "holdout") if part in metrics}
+    return found | {
+        part: metrics[part] for part in ("holdout_internal", "holdout_external", "holdout") if part in metrics
+    }
 
 
 def commonest_pairs(injected: dict[str, str], truth: dict[str, str], wrong: set[str]) -> dict[str, int]:
-    pairs, counts = np.unique([f"{truth[key]} as {injected[key]}" for key in sorted(wrong)] or ["none"], return_counts=True)
+    pairs, counts = np.unique(
+        [f"{truth[key]} as {injected[key]}" for key in sorted(wrong)] or ["none"], return_counts=True
+    )
     order = counts.argsort()[::-1][:10]
     return {str(pairs[index]): int(counts[index]) for index in order}
 
@@ -173,7 +204,13 @@ def print_table(steps: dict[str, Any]) -> None:
                     else ""
                     for column in columns
                 ]
-                head = [name, step["decisions per 1,000"], f"{100 * step['wrong labels']['value']:.2f}", part, step[part]["n"]]
+                head = [
+                    name,
+                    step["decisions per 1,000"],
+                    f"{100 * step['wrong labels']['value']:.2f}",
+                    part,
+                    step[part]["n"],
+                ]
                 print("| " + " | ".join(map(str, head + cells)) + " |")
     print(json.dumps({key: value for key, value in steps.items() if key != "steps"}, indent=1))
 
