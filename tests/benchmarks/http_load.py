@@ -44,9 +44,9 @@ class Outcome:
         return self.statuses[200] / self.elapsed
 
     @property
-    def errors(self) -> dict[int | str, int]:
+    def errors(self) -> dict[str, int]:
         """Everything that was not 200."""
-        return {**{status: count for status, count in self.statuses.items() if status != 200}, **self.lost}
+        return {**{str(status): count for status, count in self.statuses.items() if status != 200}, **self.lost}
 
 
 def raw_request(path: str, body: bytes, media_type: str, **headers: str) -> bytes:

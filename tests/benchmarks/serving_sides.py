@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 
 import httpx
-import psutil
+import psutil  # type: ignore[import-untyped]
 
 from samx.classifier import load_classifier
 from tests.benchmarks.http_load import Outcome, Target, closed_loop, form_request, raw_request

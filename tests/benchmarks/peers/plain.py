@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pydicom
 import torch
 from PIL import Image
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels import apply_modality_lut, apply_voi_lut  # type: ignore[attr-defined]  # not in its __all__
 
 from samx.artifact import WEIGHTS, read_artifact, resolve
 from samx.network import Network
@@ -57,4 +57,5 @@ def _dicom_pixels(data: bytes) -> npt.NDArray[np.uint8]:
     dataset = pydicom.dcmread(io.BytesIO(data))
     shown = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset).astype(np.float32)
     scaled = (shown - shown.min()) / max(float(np.ptp(shown)), 1e-6) * 255
-    return (255 - scaled if dataset.PhotometricInterpretation == "MONOCHROME1" else scaled).astype(np.uint8)
+    bright: npt.NDArray[np.float32] = 255 - scaled if dataset.PhotometricInterpretation == "MONOCHROME1" else scaled
+    return bright.astype(np.uint8)
