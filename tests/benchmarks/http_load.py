@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 BOUNDARY = "samx-benchmark-boundary"
 _REFUSED_SECONDS = 0.2
 """How long a client of the closed loop waits after any answer but 200."""
+_IDLE_SECONDS = 2.0
+"""After this a connection is opened anew: servers close those that are idle, uvicorn after five seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,19 +140,21 @@ async def closed_loop(target: Target, *, num_clients: int, seconds: float) -> Ou
 
 async def open_loop(target: Target, moments: Sequence[float]) -> Outcome:
     """Send a request at each of these moments, seconds from now in ascending order."""
-    outcome, idle = Outcome(), list[Connection]()
+    outcome, idle = Outcome(), list[tuple[Connection, float]]()
     begun, busy = time.monotonic(), time.process_time()
 
     async def request(due: float) -> None:
-        connection = idle.pop() if idle else Connection(target.port)
+        connection, since = idle.pop() if idle else (Connection(target.port), due)
+        if time.monotonic() - since > _IDLE_SECONDS:
+            connection.close()
         await _ask(connection, target.request, due, outcome)
-        idle.append(connection)
+        idle.append((connection, time.monotonic()))
 
     async with asyncio.TaskGroup() as tasks:
         for moment in moments:
             await asyncio.sleep(max(0.0, begun + moment - time.monotonic()))
             tasks.create_task(request(begun + moment))
-    for connection in idle:
+    for connection, _ in idle:
         connection.close()
     outcome.elapsed, outcome.client_seconds = time.monotonic() - begun, time.process_time() - busy
     return outcome
