@@ -50,6 +50,10 @@ class RadiographAttributes:
     transfer_syntax_uid: str = ""
     patient_id: str = field(default="", repr=False)
     """To keep a patient on one side of a split; not for logs."""
+    patient_sex: str = field(default="", repr=False)
+    """Patient's Sex (0010,0040)."""
+    patient_age: str = field(default="", repr=False)
+    """Patient's Age (0010,1010), VR AS: `045Y`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,4 +152,6 @@ def _attributes(file: dicom.ParsedFile) -> RadiographAttributes:
         photometric_interpretation=text("PhotometricInterpretation"),
         transfer_syntax_uid=file.transfer_syntax_uid,
         patient_id=text("PatientID"),
+        patient_sex=text("PatientSex"),
+        patient_age=text("PatientAge"),
     )

@@ -192,6 +192,17 @@ class CrossValidateConfig(Section):
     """Share of radiographs of known entities that must count as in scope; sets the out-of-scope threshold."""
 
 
+class EvaluateConfig(Section):
+    """What is measured on the hold-out beside its labels."""
+
+    resamples: int = pydantic.Field(default=2000, ge=100)
+    """Of the bootstrap over patients."""
+    num_robustness: int = pydantic.Field(default=1000, ge=0)
+    """Radiographs of the hold-out that are distorted in each way, evenly chosen; 0: none."""
+    num_foreign: int = pydantic.Field(default=120, ge=0)
+    """Images of each kind that is no radiograph to be sorted; 0: none."""
+
+
 class PublishConfig(Section):
     """The artifact."""
 
@@ -225,6 +236,7 @@ class TrainingConfig(Section):
     label: LabelConfig = LabelConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     cross_validate: CrossValidateConfig = CrossValidateConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig
 
     @property

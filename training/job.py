@@ -39,7 +39,7 @@ STAGES = (
         reads=("index", "split", "pretrain", "label"),
         decisions=(RADIOGRAPH_LABELS,),
     ),
-    Stage("evaluate", evaluate, _NETWORK, ("index", "split", *_MODEL), decisions=(RADIOGRAPH_LABELS,)),
+    Stage("evaluate", evaluate, (*_NETWORK, "evaluate"), ("index", "split", *_MODEL), decisions=(RADIOGRAPH_LABELS,)),
     Stage("explain", explain, _NETWORK, reads=("index", "split", *_MODEL, "evaluate")),
     Stage("publish", publish, ("seed", "publish"), reads=("pretrain", "cluster", *_MODEL, "evaluate", "explain")),
 )

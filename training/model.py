@@ -33,9 +33,12 @@ def model_tensors(run: Run) -> dict[str, Tensor]:
     return read_tensors(run.read("finetune/weights.safetensors"))
 
 
-def model_classifier(run: Run) -> Classifier:
-    """The classifier as the service will build it, on the run's device."""
-    return torch_classifier(model_spec(run), model_tensors(run), str(run.device))
+def model_classifier(run: Run, *, temperature: float | None = None) -> Classifier:
+    """The classifier as the service will build it, on the run's device, or with another temperature."""
+    spec = model_spec(run)
+    if temperature is not None:
+        spec = spec.model_copy(update={"temperature": temperature})
+    return torch_classifier(spec, model_tensors(run), str(run.device))
 
 
 def answers_of(

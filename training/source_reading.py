@@ -6,6 +6,7 @@ scikit-learn.
 
 import hashlib
 import multiprocessing
+import re
 from collections import deque
 from collections.abc import Generator, Iterable
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -108,6 +109,19 @@ def read_file(source: Storage, item: StoredObject, config: ReadingConfig) -> Rea
     return Reading(row, image, None)
 
 
+def age_group(patient_age: str) -> str:
+    """The decade of a Patient's Age (0010,1010), `40-49`, and `90+` for all above; "" where there is none.
+
+    PS3.5 section 6.2, VR AS: three digits and D, W, M or Y. An exact age, above all a great one, may name a person.
+    """
+    found = re.fullmatch(r"(\d{3})([DWMY])", patient_age)
+    if found is None:
+        return ""
+    years = int(found[1]) // {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[found[2]]
+    decade = int(years) // 10 * 10
+    return "90+" if decade >= 90 else f"{decade}-{decade + 9}"
+
+
 def _nothing_shown(pixels: npt.NDArray[np.float32]) -> str:
     """Why a radiograph is blank; empty if it is not. `(H, W)` in [0, 1]."""
     low, high = np.percentile(pixels, (1, 99))
@@ -136,6 +150,8 @@ def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> 
         "body_part_examined": attributes.body_part_examined,
         "view_position": attributes.view_position,
         "laterality": attributes.laterality,
+        "sex": attributes.patient_sex if attributes.patient_sex in ("F", "M", "O") else "",
+        "age_group": age_group(attributes.patient_age),
         # The label alone: what people type there may hold more than they should.
         "described_label": label_in_text(f"{attributes.series_description} {attributes.protocol_name}") or "",
     }

@@ -1,22 +1,16 @@
-"""Metrics against values worked out by hand or taken from the literature."""
+"""Metrics of clusters against values worked out by hand or taken from the literature."""
 
-import numpy as np
 import pytest
 import torch
 
 from training.metrics import (
     agreement,
-    calibration_error,
-    classification_metrics,
     cluster_label_scores,
-    confusion_matrix,
-    mean_of_proportions,
     neighbour_purity,
     purity,
     purity_at_mixed_sites,
     purity_by_chance,
     purity_of_members,
-    wilson_interval,
 )
 
 
@@ -33,58 +27,6 @@ def test_one_cluster_per_radiograph_is_pure_but_has_no_ami() -> None:
     scores = cluster_label_scores(list(range(8)), ["a", "b"] * 4)
     assert scores["purity"] == 1.0
     assert scores["ami"] == pytest.approx(0.0, abs=1e-9)
-
-
-def test_wilson_interval_of_96_in_100() -> None:
-    """Newcombe 1998, method 3."""
-    assert wilson_interval(96, 100) == pytest.approx((0.9016, 0.9843), abs=2e-4)
-
-
-def test_wilson_interval_stays_between_zero_and_one() -> None:
-    assert wilson_interval(0, 0) == (0.0, 1.0)
-    assert wilson_interval(10, 10)[1] == pytest.approx(1.0)
-    assert 0.65 < wilson_interval(10, 10)[0] < 0.75
-
-
-def test_classification_counts_top_1_and_top_2() -> None:
-    probabilities = np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]], np.float32)
-    metrics = classification_metrics(["a", "a", "c", "c"], probabilities, ["a", "b", "c"])
-    assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
-    assert metrics["top_2"]["value"] == 0.75  # type: ignore[index]
-    assert metrics["macro_recall"]["value"] == 0.5  # type: ignore[index]
-
-
-def test_a_label_without_a_class_is_missed() -> None:
-    """An entity that the clusters lost is an error of the whole, not left out of the count."""
-    metrics = classification_metrics(["toe", "foot"], np.array([[0.9, 0.1]] * 2, np.float32), ["foot", "hand"])
-    assert metrics["top_1"]["value"] == 0.5  # type: ignore[index]
-    assert metrics["macro_recall"]["value"] == 0.5  # type: ignore[index]
-    assert metrics["per_class"]["toe"]["recall"]["value"] == 0.0  # type: ignore[index]
-
-
-def test_the_mean_of_one_proportion_has_the_interval_of_the_proportion() -> None:
-    mean = mean_of_proportions([7], [10])
-    low, high = wilson_interval(7, 10)
-    assert (mean["value"], mean["low"], mean["high"]) == pytest.approx((0.7, low, high), abs=1e-6)
-
-
-def test_the_interval_of_a_mean_of_proportions_holds_the_truth_in_about_95_of_100() -> None:
-    rates, totals = np.array([0.6, 0.8, 0.9, 0.97, 1.0]), np.array([4, 10, 30, 60, 3])
-    generator = np.random.default_rng(0)
-    held = 0
-    for _ in range(2000):
-        mean = mean_of_proportions(generator.binomial(totals, rates).tolist(), totals.tolist())
-        held += mean["low"] <= rates.mean() <= mean["high"]  # type: ignore[operator]
-    assert 0.93 < held / 2000 < 0.99
-
-
-def test_calibration_error_of_overconfidence() -> None:
-    assert calibration_error(np.full(10, 0.95, np.float32), np.array([True] * 5 + [False] * 5)) == pytest.approx(0.45)
-
-
-def test_confusion_rows_are_labels() -> None:
-    counts = confusion_matrix(["a", "a", "b"], ["a", "b", "b"], ["a", "b"])
-    assert counts.tolist() == [[1, 1], [0, 1]]
 
 
 CLUSTERS = [0, 0, 0, 0, 1, 1, 2, 2]

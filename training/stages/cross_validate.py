@@ -2,11 +2,9 @@
 
 Reads the images, the weights of phase 1 and the injected labels, and judges by `radiograph_labels.csv`. Writes, fold by
 fold, `cross_validate/fold-*.safetensors` (logits, out-of-scope distances), then `cross_validate/calibration.json`
-(temperature and thresholds of the model that will be published), `cross_validate/predictions.csv` and
-`cross_validate/metrics.json`.
+(temperature and thresholds of the model that will be published), `cross_validate/predictions.csv`, its probabilities,
+and `cross_validate/metrics.json` (all folds together, each fold, and their spread).
 """
-
-import logging
 
 import safetensors.torch
 import torch
@@ -16,10 +14,8 @@ from training.calibration import fit_temperature, review_threshold
 from training.dataset import Dataset, load_dataset, radiograph_labels
 from training.finetuning import feature_distribution, finetune, injected_network, targets_of
 from training.loop import compute_features
-from training.metrics import classification_metrics, proportion
-from training.run import RADIOGRAPH_LABELS, Run
-
-logger = logging.getLogger(__name__)
+from training.out_of_fold import report_out_of_fold
+from training.run import Run
 
 
 def cross_validate(run: Run) -> None:
@@ -95,27 +91,17 @@ def _report(
         "num_labelled": len(known),
     }
     run.write_json("cross_validate/calibration.json", calibration)
-    rows = [
-        {
-            "key": key,
-            "label": truth.get(key, ""),
-            "answer": classes[int(best)],
-            "probability": f"{float(confidence):.6f}",
-            "out_of_scope_score": f"{float(distance):.4f}",
-        }
-        for key, best, confidence, distance in zip(development.keys, best_N, confidences_N, distances_N, strict=True)
-    ]
-    run.write_csv(
-        "cross_validate/predictions.csv", rows, ("key", "label", "answer", "probability", "out_of_scope_score")
+    report_out_of_fold(
+        run,
+        development,
+        truth,
+        classes,
+        probabilities_NK=probabilities_NK.numpy(),
+        uncalibrated_NK=logits_NK.softmax(1).numpy(),
+        untrained_N=untrained_NK.argmax(1).numpy(),
+        distances_N=distances_N.numpy(),
+        calibration=calibration,
     )
-    metrics: dict[str, object] = {"num_folds": run.config.split.num_folds, "num_labelled": len(known)}
-    if known:
-        untrained_hits = [classes[int(untrained_NK[i].argmax())] == n for i, n in zip(known, names, strict=True)]
-        metrics |= classification_metrics(names, probabilities_NK[known].numpy(), classes)
-        metrics["injected_head_without_training"] = proportion(torch.tensor(untrained_hits).numpy())
-    else:
-        logger.warning("there is no %s: nothing is measured, and probabilities are not calibrated", RADIOGRAPH_LABELS)
-    run.write_json("cross_validate/metrics.json", metrics)
 
 
 def _fold_key(fold: int) -> str:

@@ -1,8 +1,10 @@
 """Stage evaluate: the hold-out, which nothing has seen, answered by the classifier that the service will load.
 
-Reads the images and the model, and judges by `radiograph_labels.csv`. Writes `evaluate/metrics.json` (internal and
-external hold-out apart and together), `evaluate/predictions.csv`, `evaluate/confusion.png` and
-`evaluate/reliability.png`. Without labels there are predictions only, and metrics.json says so.
+Reads the images and the model, and judges by `radiograph_labels.csv`. Writes, below `evaluate/`, `predictions.csv`,
+`probabilities.npy` and `uncalibrated.npy` (its rows, the classes in head order), `metrics.json` (internal and external
+hold-out apart and together, by subgroup, against distorted and foreign images, and against the DICOM tag),
+`foreign.csv`, `confusion.png` and `reliability.png`. Without labels nothing is measured that needs them, and
+metrics.json says so.
 """
 
 import logging
@@ -11,11 +13,15 @@ import numpy as np
 
 from samx.classifier import Prediction
 from training import plots
+from training.classification import Answers, classification_metrics, confusion_matrix
 from training.dataset import Part, load_dataset, radiograph_labels
+from training.foreign import foreign_figures
 from training.labels import class_order
-from training.metrics import classification_metrics, confusion_matrix, proportion
 from training.model import answers_of, model_classifier
+from training.predictions import PREDICTION_COLUMNS, prediction_row
+from training.robustness import robustness_figures
 from training.run import RADIOGRAPH_LABELS, Run
+from training.subgroups import subgroup_figures, tag_figures
 
 logger = logging.getLogger(__name__)
 
@@ -24,62 +30,61 @@ _PARTS: tuple[Part, ...] = ("holdout_internal", "holdout_external")
 
 def evaluate(run: Run) -> None:
     """Answer for the hold-out and measure."""
-    classifier = model_classifier(run)
+    config, classes = run.config.evaluate, list(run.read_json("label/classes.json"))
+    classifier, uncalibrated = model_classifier(run), model_classifier(run, temperature=1.0)
     truth = radiograph_labels(run)
-    rows: list[dict[str, object]] = []
-    answers: list[tuple[str, str, Prediction]] = []
-    for part in _PARTS:
-        dataset = load_dataset(run, part)
-        predictions = answers_of(classifier, dataset.images_NHW.numpy())
-        for key, prediction in zip(dataset.keys, predictions, strict=True):
-            rows.append(_row(part, key, truth.get(key, ""), prediction))
-            if key in truth:
-                answers.append((part, truth[key], prediction))
-        run.check_stop()
-    run.write_csv("evaluate/predictions.csv", rows, list(rows[0]) if rows else ["key"])
-    if not answers:
+    parts = {part: load_dataset(run, part) for part in _PARTS}
+    images_NHW = np.concatenate([dataset.images_NHW.numpy() for dataset in parts.values()])
+    index_rows = [row for dataset in parts.values() for row in dataset.rows]
+    predictions = answers_of(classifier, images_NHW)
+    run.check_stop()
+    probabilities_NK = _probabilities(predictions, len(classes))
+    uncalibrated_NK = _probabilities(answers_of(uncalibrated, images_NHW), len(classes))
+    run.check_stop()
+    part_of = [part for part, dataset in parts.items() for _ in dataset.rows]
+    rows = [
+        prediction_row(row, truth.get(row["key"], ""), prediction) | {"part": part}
+        for part, row, prediction in zip(part_of, index_rows, predictions, strict=True)
+    ]
+    run.write_csv("evaluate/predictions.csv", rows, PREDICTION_COLUMNS)
+    run.write_array("evaluate/probabilities.npy", probabilities_NK)
+    run.write_array("evaluate/uncalibrated.npy", uncalibrated_NK)
+    labels = [str(row["label"]) for row in rows]
+    known_N = np.array([label != "" for label in labels], bool)
+    metrics: dict[str, object] = {"num_radiographs": len(rows), "num_labelled": int(known_N.sum())}
+    metrics["robustness"] = robustness_figures(
+        classifier, images_NHW, labels, [p.label for p in predictions], num_images=config.num_robustness
+    )
+    run.check_stop()
+    metrics["foreign"], foreign_rows = foreign_figures(classifier, images_NHW, rows, config)
+    run.write_csv("evaluate/foreign.csv", foreign_rows, ("kind", "source", "out_of_scope_score", "decision"))
+    if known_N.any():
+        accepted_N = np.array([prediction.decision == "accept" for prediction in predictions], bool)
+        patients = [str(row["patient"]) for row in rows]
+        answers = Answers(labels, probabilities_NK, uncalibrated_NK, accepted_N, patients, classes)
+        for name in (*_PARTS, "holdout"):
+            chosen_N = known_N & np.array([name in (part, "holdout") for part in part_of])
+            if chosen_N.any():
+                chosen = answers.where(chosen_N)
+                metrics[name] = classification_metrics(chosen, resamples=config.resamples, seed=run.config.seed)
+        labelled = [row for row in rows if row["label"]]
+        metrics |= {"subgroups": subgroup_figures(labelled), "tag": tag_figures(labelled)}
+        _write_pictures(run, answers.where(known_N), classifier.spec.review_threshold)
+    else:
         logger.warning("no radiograph of the hold-out has a label in %s: nothing is measured", RADIOGRAPH_LABELS)
-    metrics: dict[str, object] = {"num_radiographs": len(rows), "num_labelled": len(answers)}
-    classes = list(classifier.spec.labels)
-    for name in (*_PARTS, "holdout"):
-        chosen = [(label, prediction) for part, label, prediction in answers if name in (part, "holdout")]
-        if chosen:
-            metrics[name] = _measure(chosen, classes)
     run.write_json("evaluate/metrics.json", metrics)
-    if answers:
-        _write_pictures(run, answers, classifier.spec.review_threshold)
 
 
-def _row(part: str, key: str, label: str, prediction: Prediction) -> dict[str, object]:
-    (first, probability), (second, _) = prediction.ranked(2)
-    return {
-        "key": key,
-        "part": part,
-        "label": label,
-        "answer": first,
-        "second": second,
-        "probability": f"{probability:.6f}",
-        "decision": prediction.decision,
-        "out_of_scope_score": f"{prediction.out_of_scope_score:.4f}",
-    }
+def _probabilities(
+    predictions: list[Prediction], num_classes: int
+) -> "np.ndarray[tuple[int, int], np.dtype[np.float32]]":
+    return np.array([p.probabilities for p in predictions], np.float32).reshape(len(predictions), num_classes)
 
 
-def _measure(chosen: list[tuple[str, Prediction]], classes: list[str]) -> dict[str, object]:
-    labels = [label for label, _ in chosen]
-    metrics = classification_metrics(labels, np.stack([prediction.probabilities for _, prediction in chosen]), classes)
-    accepted = [prediction.decision == "accept" for _, prediction in chosen]
-    right = [label == prediction.label for (label, prediction), kept in zip(chosen, accepted, strict=True) if kept]
-    metrics["accepted"] = proportion(np.array(accepted, bool))
-    metrics["accepted_precision"] = proportion(np.array(right, bool))
-    return metrics
-
-
-def _write_pictures(run: Run, answers: list[tuple[str, str, Prediction]], review_threshold: float) -> None:
-    truth = [label for _, label, _ in answers]
-    given = [prediction.label for _, _, prediction in answers]
-    labels = class_order([*truth, *given])
-    counts = confusion_matrix(truth, given, labels)
-    run.write("evaluate/confusion.png", plots.confusion(counts, labels, f"Hold-out, {len(truth)} radiographs"))
-    confidences = np.array([prediction.probabilities.max() for _, _, prediction in answers], np.float32)
-    hits = np.array([label == answer for label, answer in zip(truth, given, strict=True)])
-    run.write("evaluate/reliability.png", plots.reliability(confidences, hits, review_threshold))
+def _write_pictures(run: Run, answers: Answers, review_threshold: float) -> None:
+    given = answers.given.tolist()
+    labels = class_order([*answers.truth, *given])
+    counts = confusion_matrix(answers.truth, given, labels)
+    run.write("evaluate/confusion.png", plots.confusion(counts, labels, f"Hold-out, {len(given)} radiographs"))
+    confidences_N = answers.probabilities_NK.max(1)
+    run.write("evaluate/reliability.png", plots.reliability(confidences_N, answers.hits, review_threshold))
