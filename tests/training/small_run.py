@@ -42,7 +42,7 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
             )
         ),
         finetune=FinetuneConfig(epochs=2, batch_size=16),
-        evaluate=EvaluateConfig(num_foreign=6),
+        evaluate=EvaluateConfig(resamples=200, num_foreign=6),
         publish=PublishConfig(models=f"{folder}/models", name="small", engine="none"),  # whose export takes seconds
     )
     return config.model_copy(update=changes)

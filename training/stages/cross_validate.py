@@ -12,9 +12,9 @@ from torch import Tensor
 
 from training.calibration import fit_temperature, review_threshold
 from training.dataset import Dataset, load_dataset, radiograph_labels
+from training.evaluation.out_of_fold import report_out_of_fold
 from training.finetuning import feature_distribution, finetune, injected_network, targets_of
 from training.loop import compute_features
-from training.out_of_fold import report_out_of_fold
 from training.run import Run
 
 

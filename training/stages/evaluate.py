@@ -3,8 +3,8 @@
 Reads the images and the model, and judges by `radiograph_labels.csv`. Writes, below `evaluate/`, `predictions.csv`,
 `probabilities.npy` and `uncalibrated.npy` (its rows, the classes in head order), `metrics.json` (internal and external
 hold-out apart and together, by subgroup, against distorted and foreign images, and against the DICOM tag),
-`foreign.csv`, `confusion.png` and `reliability.png`. Without labels nothing is measured that needs them, and
-metrics.json says so.
+`robustness.csv` and `foreign.csv` (the answers to distorted and foreign images), `confusion.png` and
+`reliability.png`. Without labels nothing is measured that needs them, and metrics.json says so.
 """
 
 import logging
@@ -13,15 +13,15 @@ import numpy as np
 
 from samx.classifier import Prediction
 from training import plots
-from training.classification import Answers, classification_metrics, confusion_matrix
 from training.dataset import Part, load_dataset, radiograph_labels
-from training.foreign import foreign_figures
+from training.evaluation.classification import Answers, classification_metrics, confusion_matrix
+from training.evaluation.foreign import foreign_figures
+from training.evaluation.predictions import PREDICTION_COLUMNS, prediction_row
+from training.evaluation.robustness import ROBUSTNESS_COLUMNS, distorted_answers, robustness_figures
+from training.evaluation.subgroups import subgroup_figures, tag_figures
 from training.labels import class_order
 from training.model import answers_of, model_classifier
-from training.predictions import PREDICTION_COLUMNS, prediction_row
-from training.robustness import robustness_figures
 from training.run import RADIOGRAPH_LABELS, Run
-from training.subgroups import subgroup_figures, tag_figures
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ def evaluate(run: Run) -> None:
     labels = [str(row["label"]) for row in rows]
     known_N = np.array([label != "" for label in labels], bool)
     metrics: dict[str, object] = {"num_radiographs": len(rows), "num_labelled": int(known_N.sum())}
-    metrics["robustness"] = robustness_figures(
-        classifier, images_NHW, labels, [p.label for p in predictions], num_images=config.num_robustness
-    )
+    distorted = distorted_answers(classifier, images_NHW, rows, num_images=config.num_robustness)
+    run.write_csv("evaluate/robustness.csv", distorted, ROBUSTNESS_COLUMNS)
+    metrics["robustness"] = robustness_figures(distorted)
     run.check_stop()
     metrics["foreign"], foreign_rows = foreign_figures(classifier, images_NHW, rows, config)
     run.write_csv("evaluate/foreign.csv", foreign_rows, ("kind", "source", "out_of_scope_score", "decision"))

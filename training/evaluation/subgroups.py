@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from training.intervals import proportion
-from training.predictions import NO, YES
+from training.evaluation.intervals import proportion
+from training.evaluation.predictions import NO, YES
 
 UNKNOWN = "(unknown)"
 _COLUMNS = {"site": "site", "sex": "sex", "age_group": "age_group", "view": "view", "tag": "tag_is_right"}

@@ -17,7 +17,7 @@ from samx.classifier import Classifier
 from samx.preprocessing import PreprocessingConfig, preprocess
 from samx.radiograph import Radiograph, RadiographAttributes
 from samx.reading.polarity import is_negative
-from training.intervals import proportion
+from training.evaluation.intervals import proportion
 from training.model import answers_of
 
 Pixels = npt.NDArray[np.float32]
@@ -25,41 +25,49 @@ Pixels = npt.NDArray[np.float32]
 _GAMMA = 2.2
 
 
-def robustness_figures(
-    classifier: Classifier,
-    images_NHW: npt.NDArray[np.uint8],
-    labels: Sequence[str],
-    answers: Sequence[str],
-    *,
-    num_images: int,
-) -> dict[str, dict[str, object]]:
-    """For each distortion, the share of right answers and of answers that stay what they were.
+def distorted_answers(
+    classifier: Classifier, images_NHW: npt.NDArray[np.uint8], rows: Sequence[Mapping[str, object]], *, num_images: int
+) -> list[dict[str, object]]:
+    """The answer to each of some radiographs as it is and under every distortion: rows of robustness.csv.
 
     Args:
         classifier: gave the answers.
         images_NHW: preprocessed, `(N, S, S)` uint8.
-        labels: of each, "" where unknown: then it counts for `same_answer` only.
-        answers: to the images as they are.
+        rows: of predictions.csv, in the order of the images.
         num_images: how many are distorted at most, evenly chosen.
+    """
+    chosen = evenly_chosen(len(images_NHW), num_images).tolist()
+    table: list[dict[str, object]] = [
+        {"key": rows[index]["key"], "label": rows[index]["label"], "original": rows[index]["answer"]}
+        for index in chosen
+    ]
+    for name in DISTORTIONS:
+        distorted = [distort(images_NHW[index], name, classifier.spec.preprocessing, seed=index) for index in chosen]
+        for row, prediction in zip(table, answers_of(classifier, distorted), strict=True):
+            row[name] = prediction.label
+    return table
+
+
+def robustness_figures(table: Sequence[Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """For each distortion, the share of right answers and of answers that stay what they were.
+
+    A share that stays says nothing of whether the answers were right; radiographs without a label count there alone.
+
+    Args:
+        table: rows of robustness.csv.
 
     Returns:
-        `{name: {n, top_1, same_answer}}`, beginning with `original`; empty where there is nothing to distort.
+        `{name: {n, top_1, same_answer}}`, of `original` too; empty where nothing was distorted.
     """
-    chosen = evenly_chosen(len(images_NHW), num_images)
-    if not len(chosen):
-        return {}
-    truth, before = np.array(labels)[chosen], np.array(answers)[chosen]
     figures = {}
-    for name in ("original", *DISTORTIONS):
-        if name == "original":
-            after = before
-        else:
-            distorted = [
-                distort(images_NHW[index], name, classifier.spec.preprocessing, seed=index) for index in chosen
-            ]
-            after = np.array([prediction.label for prediction in answers_of(classifier, distorted)])
-        hits_N = (after == truth)[truth != ""]
-        figures[name] = {"n": len(after), "top_1": proportion(hits_N), "same_answer": proportion(after == before)}
+    for name in ROBUSTNESS_COLUMNS[2:] if table else ():
+        hits = [row["label"] == row[name] for row in table if row["label"]]
+        same = [row["original"] == row[name] for row in table]
+        figures[name] = {
+            "n": len(table),
+            "top_1": proportion(np.array(hits, bool)),
+            "same_answer": proportion(np.array(same, bool)),
+        }
     return figures
 
 
@@ -152,3 +160,4 @@ DISTORTIONS: Mapping[str, Callable[[Pixels, np.random.Generator], Pixels]] = {
     "eight_bits": _eight_bits,
 }
 """Name -> what it does to the content of an image, `(H, W)` float32 in [0, 1]; degrees are counter-clockwise."""
+ROBUSTNESS_COLUMNS = ("key", "label", "original", *DISTORTIONS)

@@ -8,8 +8,14 @@ import numpy.typing as npt
 import pytest
 from sklearn.metrics import balanced_accuracy_score, brier_score_loss, f1_score, top_k_accuracy_score
 
-from training.calibration_error import brier_score, calibration_error, coverage_at, risk_coverage
-from training.classification import Answers, classification_metrics, confusion_matrix, macro_f1, region_errors
+from training.evaluation.calibration_error import brier_score, calibration_error, coverage_at, risk_coverage
+from training.evaluation.classification import (
+    Answers,
+    classification_metrics,
+    confusion_matrix,
+    macro_f1,
+    region_errors,
+)
 
 CLASSES = ["foot", "hand", "knee", "skull", "wrist"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest  # type: ignore[import-untyped]  # carries no types
 
-from training.intervals import (
+from training.evaluation.intervals import (
     bootstrap_interval,
     mean_of_proportions,
     percentile_limits,

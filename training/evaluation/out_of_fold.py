@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from training.classification import Answers, classification_metrics
 from training.dataset import Dataset
-from training.intervals import proportion, rounded
+from training.evaluation.classification import Answers, classification_metrics
+from training.evaluation.intervals import proportion, rounded
 from training.run import RADIOGRAPH_LABELS, Run
 
 logger = logging.getLogger(__name__)

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from samx.anatomy import NOT_MUSCULOSKELETAL
 from samx.classifier import Classifier
 from training.config import EvaluateConfig
-from training.foreign_images import FOREIGN_KINDS, foreign_image
-from training.intervals import percentile_limits, proportion, resampled_counts, rounded
+from training.evaluation.foreign_images import FOREIGN_KINDS, foreign_image
+from training.evaluation.intervals import percentile_limits, proportion, resampled_counts, rounded
+from training.evaluation.robustness import as_read, evenly_chosen
 from training.model import answers_of
-from training.robustness import as_read, evenly_chosen
 
 RADIOGRAPH_KINDS = ("inverted", "upside_down")
 

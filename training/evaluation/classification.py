@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.body_region import body_region
-from training.calibration_error import brier_score, calibration_error, coverage_at, risk_coverage
-from training.intervals import (
+from training.evaluation.calibration_error import brier_score, calibration_error, coverage_at, risk_coverage
+from training.evaluation.intervals import (
     RESAMPLES,
     bootstrap_interval,
     mean_of_proportions,
