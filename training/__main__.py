@@ -15,11 +15,12 @@ from samx.errors import ArtifactError, Interrupted, SamxError, WrongInput
 from samx.storage import open_storage
 from training import distribution
 from training.config import TrainingConfig, load_config
+from training.evaluation.compare_command import compare_command
 from training.job import STAGES, run_all, run_stage
 from training.labelling.command import labelling
 
 WRONG_INPUT, INTERRUPTED, FAILED = 2, 75, 1
-COMMANDS = ("run", *(stage.name for stage in STAGES), "labelling", "roll-back")
+COMMANDS = ("run", *(stage.name for stage in STAGES), "labelling", "compare", "roll-back")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if arguments[:1] == ["labelling"]:
             return labelling(arguments[1:])
+        if arguments[:1] == ["compare"]:
+            return compare_command(arguments[1:])
         options = _parser().parse_args(arguments)
         config = load_config(options.config)
         if options.command == "roll-back":
@@ -70,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "command",
         choices=COMMANDS,
         metavar="command",
-        help=f"run (every stage), one stage ({stages}), labelling (the page; see `labelling --help`), or roll-back",
+        help=f"run (every stage), one stage ({stages}), labelling or compare (with their own --help), or roll-back",
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
     parser.add_argument(
