@@ -24,7 +24,7 @@ from tests.training.small_run import small_config, to_toml
 from training.config import IndexConfig, TrainingConfig
 from training.dataset import images_key
 from training.run import Run
-from training.source_reading import Reading, ReadingConfig, read_files
+from training.source_reading import Reading, ReadingConfig, age_group, read_files
 from training.stages.index import index
 
 
@@ -54,6 +54,23 @@ def test_patients_are_pseudonyms(indexed: Run) -> None:
     rows = indexed.read_csv("index/index.csv")
     assert 10 < len({row["patient"] for row in rows}) < 60
     assert b"PHANTOM-" not in indexed.read("index/index.csv")
+
+
+def test_sex_and_decade_of_age_are_kept_and_no_exact_age(indexed: Run) -> None:
+    rows = indexed.read_csv("index/index.csv")
+    assert {row["sex"] for row in rows} == {"F", "M"}
+    groups = {row["age_group"] for row in rows}
+    assert len(groups) > 3
+    assert groups <= {*(f"{decade}-{decade + 9}" for decade in range(0, 90, 10)), "90+"}
+
+
+@pytest.mark.parametrize(
+    ("patient_age", "expected"),
+    [("045Y", "40-49"), ("009Y", "0-9"), ("089Y", "80-89"), ("090Y", "90+"), ("104Y", "90+"), ("018M", "0-9"),
+     ("130M", "10-19"), ("020W", "0-9"), ("003D", "0-9"), ("", ""), ("45", ""), ("45Y", ""), ("0450", "")],
+)  # fmt: skip
+def test_an_age_becomes_its_decade(patient_age: str, expected: str) -> None:
+    assert age_group(patient_age) == expected
 
 
 def test_images_match_rows(indexed: Run) -> None:

@@ -16,7 +16,7 @@ from samx.classifier import Classifier
 from training.config import EvaluateConfig
 from training.evaluation.foreign_images import FOREIGN_KINDS, foreign_image
 from training.evaluation.intervals import percentile_limits, proportion, resampled_counts, rounded
-from training.evaluation.robustness import as_read, evenly_chosen
+from training.evaluation.robustness import as_read, content_box, evenly_chosen
 from training.model import answers_of
 
 RADIOGRAPH_KINDS = ("inverted", "upside_down")
@@ -132,7 +132,6 @@ def _reversed(image: npt.NDArray[np.uint8], kind: str) -> npt.NDArray[np.uint8]:
     """A preprocessed radiograph, black padding kept, inverted or turned by 180 degrees."""
     if kind == "upside_down":
         return np.ascontiguousarray(image[::-1, ::-1])
-    rows, columns = image.any(1), image.any(0)
-    return np.where(np.logical_or.accumulate(rows)[:, None] & np.logical_or.accumulate(columns), 255 - image, 0).astype(
-        np.uint8
-    )
+    inverted = image.copy()
+    inverted[content_box(image)] = 255 - image[content_box(image)]
+    return inverted

@@ -85,12 +85,17 @@ def distort(
     return as_read(pixels, config)
 
 
-def content(image: npt.NDArray[np.uint8]) -> Pixels:
-    """What lies inside the black padding, `(H, W)` float32 in [0, 1]."""
+def content_box(image: npt.NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns inside the black padding of a preprocessed image; all of a black one."""
     rows, columns = (np.flatnonzero(image.any(axis)) for axis in (1, 0))
     if not len(rows):
-        return np.zeros(image.shape, np.float32)
-    return image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32) / np.float32(255)
+        return slice(None), slice(None)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+
+
+def content(image: npt.NDArray[np.uint8]) -> Pixels:
+    """What lies inside the black padding, `(H, W)` float32 in [0, 1]."""
+    return image[content_box(image)].astype(np.float32) / np.float32(255)
 
 
 def as_read(pixels: Pixels, config: PreprocessingConfig) -> npt.NDArray[np.uint8]:
