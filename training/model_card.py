@@ -47,6 +47,7 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
     if "top_1" in metrics["cross_validation"]:
         measured["cross-validation"] = metrics["cross_validation"]
     lines += [_row(title, figures) for title, figures in measured.items()] or ["| not measured | 0 | | | | | |"]
+    lines += _details(metrics["holdout"])
     lines += [
         "",
         "## Answers",
@@ -70,6 +71,36 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
           if clusters.get("entities_lost") else []),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def _details(evaluation: dict[str, Any]) -> list[str]:
+    """What the table has no room for; nothing where nothing was measured."""
+    lines = []
+    if "holdout" in evaluation:  # else no radiograph has a label
+        found = evaluation["holdout"]
+        limits = found["top_1"]["bootstrap"]
+        lines += [
+            f"- Hold-out top-1 with patients drawn instead of radiographs: {100 * limits['low']:.1f}-"
+            f"{100 * limits['high']:.1f} % (bootstrap, {found['num_patients']} patients). Macro-F1 "
+            f"{_share(found['macro_f1'])}; the answer lies in another region of the body in "
+            f"{_share(found['body_region_error'])}.",
+            f"- Calibration error {found['expected_calibration_error']:.3f} "
+            f"({found['expected_calibration_error_uncalibrated']:.3f} before calibration), Brier score "
+            f"{found['brier']:.3f} ({found['brier_uncalibrated']:.3f}).",
+        ]
+        robustness = evaluation["robustness"]
+        if robustness and robustness["original"]["top_1"]["n"]:
+            shares = {name: figures["top_1"] for name, figures in robustness.items() if name != "original"}
+            worst = min(sorted(shares), key=lambda name: shares[name]["value"])
+            lines.append(
+                f"- Distorted radiographs: worst is {worst.replace('_', ' ')}, top-1 {_share(shares[worst])}, against "
+                f"{_share(robustness['original']['top_1'])} of the same radiographs as they are."
+            )
+    kinds = {k: f["auroc"]["value"] for k, f in evaluation["foreign"].items() if f["auroc"]["value"] is not None}
+    if kinds:
+        named = ", ".join(f"{kind.replace('_', ' ')} {value:.3f}" for kind, value in kinds.items())
+        lines.append(f"- Out-of-scope score against foreign images, AUROC: {named}.")
+    return ["", *lines] if lines else []
 
 
 def _row(title: str, figures: dict[str, Any]) -> str:

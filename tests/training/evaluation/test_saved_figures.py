@@ -1,5 +1,7 @@
 """Every figure that a run reports of its answers, made again from the saved predictions by other libraries."""
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from samx.anatomy import NOT_MUSCULOSKELETAL, tag_agrees
 from samx.body_region import body_region
 from training.config import TrainingConfig
 from training.evaluation.robustness import ROBUSTNESS_COLUMNS
-from training.run import Run
+from training.run import RADIOGRAPH_LABELS, Run
+from training.stages.evaluate import evaluate
 
 ROUNDING = 1e-6
 
@@ -247,3 +250,21 @@ def test_out_of_scope_figures_follow_from_the_saved_scores(evaluated: TrainingCo
         assert 0 <= figures["auroc"]["low"] <= auroc <= figures["auroc"]["high"] <= 1
         assert figures["n"] == figures["auroc"]["n"] == len(of_kind)
         assert_proportion(figures["out_of_scope"], [row["decision"] == "out_of_scope" for row in of_kind])
+
+
+def test_without_labels_nothing_is_measured_that_needs_them(evaluated: TrainingConfig, tmp_path: Path) -> None:
+    shutil.copytree(evaluated.run, tmp_path / "run")
+    (tmp_path / "run" / RADIOGRAPH_LABELS).unlink()
+    run = Run(evaluated.model_copy(update={"run": str(tmp_path / "run")}))
+    evaluate(run)
+    metrics = run.read_json("evaluate/metrics.json")
+    assert metrics["num_labelled"] == 0 < metrics["num_radiographs"]
+    assert not {"holdout", "holdout_internal", "subgroups", "tag"} & set(metrics)
+    assert metrics["robustness"]["marker"]["top_1"]["value"] is None
+    assert metrics["robustness"]["marker"]["same_answer"]["n"] == metrics["num_radiographs"]
+    assert metrics["foreign"]["noise"]["auroc"]["value"] is None
+    assert metrics["foreign"]["noise"]["out_of_scope"]["n"] == evaluated.evaluate.num_foreign
+    assert set(metrics["foreign"]) == {"photograph", "text_page", "ultrasound", "noise"}
+    before = Run(evaluated).read_csv("evaluate/predictions.csv")
+    for old, new in zip(before, run.read_csv("evaluate/predictions.csv"), strict=True):
+        assert new == old | {"label": "", "tag_is_right": ""}
