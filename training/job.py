@@ -6,6 +6,7 @@ from training import distribution
 from training.config import TrainingConfig
 from training.dataset import current_assignments
 from training.labels import num_undecided
+from training.report.facts import FIELDS as REPORTED
 from training.run import CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS, RADIOGRAPH_LABELS, Run, Stage, read_table
 from training.stages.cluster import cluster
 from training.stages.cross_validate import cross_validate
@@ -16,6 +17,7 @@ from training.stages.index import index
 from training.stages.label import label
 from training.stages.pretrain import pretrain
 from training.stages.publish import publish
+from training.stages.report import report
 from training.stages.split import split
 
 logger = logging.getLogger(__name__)
@@ -41,7 +43,13 @@ STAGES = (
     ),
     Stage("evaluate", evaluate, (*_NETWORK, "evaluate"), ("index", "split", *_MODEL), decisions=(RADIOGRAPH_LABELS,)),
     Stage("explain", explain, _NETWORK, reads=("index", "split", *_MODEL, "evaluate")),
-    Stage("publish", publish, ("seed", "publish"), reads=("pretrain", "cluster", *_MODEL, "evaluate", "explain")),
+    Stage(
+        "report",
+        report,
+        sections=REPORTED,
+        reads=("index", "split", "pretrain", "cluster", *_MODEL, "evaluate", "explain"),
+    ),
+    Stage("publish", publish, ("seed", "publish"), reads=("pretrain", "cluster", *_MODEL, "evaluate", "report")),
 )
 
 

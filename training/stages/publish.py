@@ -1,6 +1,6 @@
 """Stage publish: write the artifact, test it as a service would, and make it the current version.
 
-Reads the model, the decisions and the figures. Writes the artifact below `publish.models` and, in the run,
+Reads the model, the decisions, the figures and the report. Writes the artifact below `publish.models` and, in the run,
 `publish/published.json` with its name and version.
 """
 
@@ -71,6 +71,7 @@ def publish(run: Run) -> None:
         "metrics.json": (json.dumps(metrics, indent=2, sort_keys=True) + "\n").encode(),
         CLUSTER_LABELS: run.read(CLUSTER_LABELS),
         "MODEL_CARD.md": model_card(config.name, spec, provenance, metrics).encode(),
+        "report.html": run.read("report/artifact.html"),
         "pretraining.png": run.read("pretrain/history.png"),
     }
     if compiled:
