@@ -5,13 +5,15 @@ last feature maps is its row of the head, divided by the number of positions. Gr
 1 and 2) is then `relu(sum_d weight[class, d] * map[d])`: no backward pass.
 """
 
-import io
 import zlib
 from functools import cache
 
+import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+_FILTER_UP = 32  # PNG_FILTER_UP of libpng
 
 # Anchors of the colour map, dark to bright: black, violet, red, orange, pale yellow.
 _HEAT_LEVELS = 1025
@@ -66,7 +68,10 @@ def _mixed_colours() -> npt.NDArray[np.uint8]:
 
 
 def to_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image; by run lengths: as small, and several times as fast."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
-    return buffer.getvalue()
+    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image.
+
+    Every row as the difference from the row above, and runs of equal bytes alone: about as small as all of PNG's
+    filters and deflate give for radiographs, in half of Pillow's time.
+    """
+    encoded: bytes = imagecodecs.png_encode(image, level=1, strategy=zlib.Z_RLE, filter=_FILTER_UP)
+    return encoded
