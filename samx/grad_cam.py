@@ -73,6 +73,5 @@ def to_png(image: npt.NDArray[np.uint8]) -> bytes:
     Every row as the difference from the row above, and runs of equal bytes alone: about as small as all of PNG's
     filters and deflate give for radiographs, in half of Pillow's time.
     """
-    whole = np.ascontiguousarray(image)  # others are refused
-    encoded: bytes = imagecodecs.png_encode(whole, level=1, strategy=zlib.Z_RLE, filter=_FILTER_UP)
-    return encoded
+    whole = image.copy()  # views with strides of their own are refused
+    return bytes(imagecodecs.png_encode(whole, level=1, strategy=zlib.Z_RLE, filter=_FILTER_UP))
