@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from samx.anatomy import ANATOMY
@@ -45,11 +46,12 @@ def answers_of(
     classifier: Classifier, images: Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]
 ) -> list[Prediction]:
     """The answers for any number of preprocessed images `(S, S)` uint8, in order; as many as fit go together."""
-    return [
-        prediction
-        for start in range(0, len(images), _BATCH)
-        for prediction in classifier.classify(list(images[start : start + _BATCH]))
-    ]
+    with threadpool_limits(1, "blas"):  # of numpy alone, after the network: more threads wait for one another
+        return [
+            prediction
+            for start in range(0, len(images), _BATCH)
+            for prediction in classifier.classify(list(images[start : start + _BATCH]))
+        ]
 
 
 def _class_entry(label: str) -> ClassEntry:

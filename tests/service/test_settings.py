@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,3 +46,13 @@ def test_server_does_not_report_usage(monkeypatch: pytest.MonkeyPatch, tmp_path:
     assert environment["SAMX_ARTIFACT"] == "s3://models/samx"
     assert environment["SAMX_THREADS"] == "2"
     assert environment["BENTOML_HOME"] == str(tmp_path)
+
+
+def test_products_of_numpy_leave_the_cores_to_the_engine() -> None:
+    program = (
+        "import service.api, numpy, threadpoolctl\n"
+        "print([pool['num_threads'] for pool in threadpoolctl.threadpool_info() if pool['user_api'] == 'blas'])"
+    )
+    environment = {key: value for key, value in os.environ.items() if key != "OPENBLAS_NUM_THREADS"}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[1]"
