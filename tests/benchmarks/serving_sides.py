@@ -129,7 +129,8 @@ def _started(
     home, log = folder / name.replace(" ", "-"), folder / f"{name}.log"
     home.mkdir()
     # What limits threads is left out: every side takes its library's own choice.
-    inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    limits = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    inherited = {key: value for key, value in os.environ.items() if key not in limits}
     settings = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "SAMX_MAX_WAITING": MAX_WAITING}
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -157,6 +158,7 @@ class InProcess:
 
     def __init__(self, name: str, artifact: Path) -> None:
         self.name = name
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"  # as the service has it
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve_pipeline, args=(theirs, str(artifact)), daemon=True)
