@@ -25,6 +25,9 @@ def confusion(counts_LL: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
         figure = Figure(figsize=(side, side), layout="constrained")
         axes = figure.subplots()
         axes.grid(visible=False)
+        edges = np.arange(num + 1) - 0.5
+        axes.hlines(edges, -0.5, num - 0.5, color=LINE, linewidth=0.4)
+        axes.vlines(edges, -0.5, num - 0.5, color=LINE, linewidth=0.4)
         for row, column in zip(*np.nonzero(counts_LL), strict=True):
             colour = BLUE if row == column else ORANGE
             strength = 0.12 + 0.45 * float(shares[row, column])
@@ -72,7 +75,7 @@ def risk_coverage(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
         axes.axhline(0.99, color=QUIET, linewidth=0.8, linestyle=(0, (1, 3)))
         axes.set(xlabel="share answered, the surest first", ylabel="share right", xlim=(0, 1.01))
         axes.set_ylim(max(0.0, lowest - 0.03), 1.005)
-        legend(axes, "lower left")
+        legend(axes)
         return to_svg(figure, "coverage", "Accuracy against the share of radiographs that is answered")
 
 

@@ -90,10 +90,15 @@ def _down(row: int) -> str:
 
 
 def _sideways(row: int, num_boxes: int) -> str:
-    y = row * (_HEIGHT + _GAP) + 2 + _HEIGHT / 2
-    left, right = _COLUMNS[0] + _WIDTH, _COLUMNS[num_boxes - 1]
+    """From the box on the left to those that leave it; to the last one, below the one between."""
+    top = row * (_HEIGHT + _GAP) + 2
+    left, fork, y = _COLUMNS[0] + _WIDTH, (_COLUMNS[0] + _WIDTH + _COLUMNS[1]) / 2, top + _HEIGHT / 2
     lines = _arrow([(left, y), (_COLUMNS[1] - 1, y)], (-7, -4, -7, 4))
-    return lines + (_arrow([(_COLUMNS[1] + _WIDTH, y), (right - 1, y)], (-7, -4, -7, 4)) if num_boxes > 2 else "")
+    if num_boxes > 2:
+        below, x = top + _HEIGHT + _GAP / 3, _COLUMNS[2] + _WIDTH / 2
+        lines += f'<path class="arrow" d="M{fork} {y}L{fork} {below}L{x} {below}"/>'
+        lines += _arrow([(x, below), (x, top + _HEIGHT + 1)], (-4, 7, 4, 7))
+    return lines
 
 
 def _arrow(points: Sequence[tuple[float, float]], barbs: tuple[int, int, int, int]) -> str:

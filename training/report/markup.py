@@ -89,10 +89,11 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Row], *, is_text:
         return ""
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
-    kind = "text" if is_text else "figures"
+    kind = ("text" if is_text else "figures") + (" narrow" if len(columns) == 2 else "")
+    heads = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
     return (
         f'<div class="wide" role="region" aria-label="{html.escape(caption)}" tabindex="0"><table class="{kind}">'
-        f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f"<caption>{html.escape(caption)}</caption>{heads}<tbody>{body}</tbody></table></div>"
     )
 
 

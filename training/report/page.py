@@ -68,11 +68,13 @@ def _head(facts: Facts) -> str:
     for part, title in PARTS.items():
         figures = facts.at(EVALUATE, part)
         if figures and part != "holdout":
-            limits = f"{100 * figures['top_1']['low']:.1f}-{100 * figures['top_1']['high']:.1f}, n {figures['n']}"
+            low, high = (100 * figures["top_1"][name] for name in ("low", "high"))
+            limits = f"95 % limits {low:.1f}-{high:.1f}, n {figures['n']}"
             tiles.append(_tile(plain(figures["top_1"]), title, limits, f"{EVALUATE}#{part}.top_1"))
     both = facts.at(EVALUATE, "holdout")
     if both:
-        right = f"{plain(both.get('accepted_precision'))} of them right"
+        precision = both.get("accepted_precision") or {}
+        right = f"{plain(precision)} of them right" if precision.get("n") else "none, so all go to review"
         tiles.append(
             _tile(plain(both.get("accepted")), "Accepted without review", right, f"{EVALUATE}#holdout.accepted")
         )

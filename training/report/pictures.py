@@ -16,7 +16,7 @@ LARGEST_BYTES = 6_000_000
 """Of all pictures together, as they stand in the page; with the rest it stays below 8 MB."""
 _WIDTH = 1000
 _QUALITY = 78
-_NUM_SHEETS = 8
+_NUM_SHEETS = 4
 
 
 def galleries(run: Run, facts: Facts) -> str:
@@ -48,9 +48,10 @@ def _pictures(run: Run, entries: list[tuple[str, str]], room: int, caption: str)
         alt = html.escape(caption + name)
         picture = f'<img src="{url}" width="{width}" height="{height}" alt="{alt}">'
         shown.append(figure(picture, caption + name, "picture"))
+    found = f'<div class="pair">{"".join(shown)}</div>'
     if left_out:
-        shown.append(paragraph(f"For want of room only in the run's folder: {', '.join(left_out)}.", "quiet"))
-    return "".join(shown)
+        found += paragraph(f"For want of room only in the run's folder: {', '.join(left_out)}.", "quiet")
+    return found
 
 
 def _data_url(png: bytes) -> tuple[str, int, int]:

@@ -130,7 +130,7 @@ def confusion(facts: Facts) -> str:
             charts.confusion(counts, labels), "Hold-out together: blue right, orange wrong; shaded by share of the row"
         )
         + (
-            table("The commonest mistakes", ["Label", "Answer", "Radiographs"], rows)
+            table("The commonest mistakes", ["Label", "Answer", "Radiographs"], rows, is_text=True)
             or paragraph("No answer is wrong.")
         )
         + disclosure("The matrix as a table", table("Label by row, answer by column", ["", *map(words, labels)], full))

@@ -38,11 +38,11 @@ def methods(facts: Facts) -> str:
         "a simulated reader that knows the truth of a few members of each cluster" if facts.is_simulated else "readers"
     )
     texts = (
-        f"Radiographs were read from their files, reduced to {spec.preprocessing.working_size} pixels, cut to the "
-        f"exposed field, equalised and brought to {spec.preprocessing.size} pixels a side without changing the aspect "
-        f"ratio. Patients were divided before anything learned: all patients of the external sites ({sites}) and "
-        f"{plain(split['holdout_fraction'])} for the internal hold-out; the rest, the development set, in "
-        f"{split['num_folds']} folds.",
+        f"Radiographs were read from their files, reduced to {spec.preprocessing.working_size} pixels along the long "
+        f"side, cut to the exposed field, equalised and brought to {spec.preprocessing.size} pixels a side without "
+        f"changing the aspect ratio. Patients were divided before anything learned: all patients of the external sites "
+        f"({sites}) and {plain(split['holdout_fraction'])} for the internal hold-out; the rest, the development set, "
+        f"in {split['num_folds']} folds.",
         f"In phase 1 a {spec.architecture.backbone} learned without labels ({words(pretrain['objective'])}, "
         f"{pretrain['epochs']} epochs, initial weights: {facts.at(WEIGHTS, 'text') or 'not recorded'}). Its features "
         f"were sorted into {cluster['num_clusters']} clusters by spherical k-means. Clusters were named by {reader} "

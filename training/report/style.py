@@ -18,6 +18,7 @@ a{color:var(--blue)}ul{padding-left:1.2rem;max-width:48rem}
 nav{background:var(--soft);border-radius:.3rem;padding:1rem 1.25rem}nav h2{font-size:1rem;margin:0 0 .4rem}
 nav ol{columns:13rem;margin:0;padding-left:1.6rem}
 .wide{overflow-x:auto;margin:1rem 0}table{border-collapse:collapse;min-width:100%}
+table.narrow{min-width:min(100%,26rem)}
 caption{text-align:left;color:var(--quiet);padding:.2rem 0 .4rem;font-size:.9rem}
 td,th{padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;
 font-weight:400}thead th{font-weight:600;vertical-align:bottom}

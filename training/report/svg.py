@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 TEXT, QUIET, LINE, BLUE, ORANGE, GREEN = "#1b1f24", "#57606a", "#d8dee4", "#0072b2", "#d55e00", "#009e73"
 """Stand for the page's colours of the same name; the last three are safe for the colour-blind (Okabe and Ito)."""
 _VARIABLES = {TEXT: "text", QUIET: "quiet", LINE: "line", BLUE: "blue", ORANGE: "orange", GREEN: "green"}
+_SCALE = 1.5
+"""Pixels of the page per point of the figure, so that 9 points read as the page's small text."""
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "samx",
@@ -73,7 +75,6 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
         text = text.replace(colour, f"var(--{variable})")
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     assert box is not None
-    start = (
-        f'<svg viewBox="{box[0][9:-1]}" width="{float(box[1]):.0f}" role="img" aria-label="{html.escape(description)}">'
-    )
+    size = f'viewBox="{box[0][9:-1]}" width="{_SCALE * float(box[1]):.0f}"'
+    start = f'<svg {size} role="img" aria-label="{html.escape(description)}">'
     return start + text[text.index(">") + 1 :].strip()
