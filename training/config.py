@@ -98,7 +98,8 @@ class PretrainConfig(Section):
     """0 shows every radiograph once per epoch, 1 shows all clusters equally often; between: `size ** (1 - balance)`."""
     kmeans_iterations: int = pydantic.Field(default=20, ge=1)
     precision: Precision = "bfloat16"
-    """Of the network's passes, beside float32 weights; float64 is weights and all, for comparing what must be equal."""
+    """Of the network's passes, beside float32 weights; CPUs without AVX-512 compute in float32 where it says bfloat16.
+    float64 is weights and all, for comparing what must be equal."""
 
 
 class ClusterConfig(Section):

@@ -33,8 +33,12 @@ def cosine_schedule(step: int, num_steps: int, *, warmup: float = 0.1) -> float:
 
 
 def autocast(device: torch.device, precision: Precision = "bfloat16") -> AbstractContextManager[Any]:
-    """bfloat16 where it is safe: twice the speed on CPUs with AVX-512 and on GPUs; else nothing."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+    """bfloat16 where the hardware computes in it: twice the speed on CPUs with AVX-512 and on GPUs.
+
+    Other CPUs emulate it, in thirteen times the time of float32: there, and in all other precisions, nothing is cast.
+    """
+    computes_in_it = device.type != "cpu" or torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16" and computes_in_it)
 
 
 def train_step(loss: Tensor, modules: nn.Module, optimizer: torch.optim.Optimizer, *, where: str) -> float:
