@@ -3,6 +3,7 @@
     <models>/<name>/<version>/manifest.json      classes, architecture, preprocessing, thresholds, provenance, checksums
                               manifest.sha256    checksum of manifest.json; written last, which publishes
                               weights.safetensors, golden.json, metrics.json, cluster_labels.csv, MODEL_CARD.md, plots
+                              report.html        figures, methods and limits on one page; absent in older artifacts
                               engine.onnx        the network compiled for CPUs; absent in older artifacts
     <models>/<name>/current.json                 which version is served; flipped by compare-and-swap
 

@@ -19,7 +19,8 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
     lines = [
         f"# {name}",
         "",
-        "Sorts musculoskeletal radiographs by anatomical entity. For research; not a medical device.",
+        "Sorts musculoskeletal radiographs by anatomical entity. For research; not a medical device. All figures, the "
+        "methods and the items of CLAIM 2024 are in report.html beside this file.",
         "",
         "## Made from",
         "",

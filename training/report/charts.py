@@ -167,6 +167,7 @@ def _lines(axes: Axes, history: Sequence[Mapping[str, Any]], names: Mapping[str,
         values = [np.nan if row.get(name) is None else row[name] for row in history]
         if not np.all(np.isnan(values)):
             axes.plot(epochs, values, style, color=colour, label=text, marker="." if len(epochs) < 4 else "")
+    axes.set_xlim(epochs[0] - 0.3, epochs[-1] + 0.3)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     if len(names) > 1:
         legend(axes)

@@ -46,14 +46,16 @@ def plain(figure: Any) -> str:
 
 
 def number(value: Any) -> str:
-    """A count, or a number to three places, with its interval if it has one."""
+    """A count, or a number to three places, to one from 100 on, with its interval if it has one."""
     if isinstance(value, dict):
         if value.get("value") is None:
             return "-"
         return f"{value['value']:.3f} ({value['low']:.3f} to {value['high']:.3f})"
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.3f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.3f}"
 
 
 def share_cell(facts: Facts, document: str, *path: str) -> Cell:

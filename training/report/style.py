@@ -26,7 +26,7 @@ font-weight:400}thead th{font-weight:600;vertical-align:bottom}
 .figures td{font-variant-numeric:tabular-nums;white-space:nowrap}.text td{overflow-wrap:anywhere;min-width:7rem}
 figure{margin:1.2rem 0}figcaption{color:var(--quiet);font-size:.9rem;margin-top:.3rem;max-width:48rem}
 .chart{overflow-x:auto}.chart svg{display:block;max-width:100%;height:auto;min-width:20rem;overflow:visible}
-.chart svg.flow{min-width:34rem}
+.chart svg.flow,.chart svg.broad{min-width:36rem}
 .picture img{display:block;max-width:100%;height:auto;background:#181818;border-radius:.2rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,22rem),1fr));gap:0 2rem;align-items:start}
 .pair>*{min-width:0}
@@ -39,5 +39,6 @@ details{margin:.8rem 0}summary{cursor:pointer;color:var(--blue)}
 @media(max-width:40rem){body{margin:1.2rem auto;padding:0 .9rem}h1{font-size:1.5rem}td,th{padding-right:.6rem}}
 @media print{:root{--text:#000;--quiet:#444;--page:#fff;--line:#ccc;--soft:#f4f6f8;--blue:#0072b2;--orange:#c44f00;
 --green:#00805d}body{margin:0;max-width:none;font-size:11pt}nav{display:none}figure,tr,.tile{break-inside:avoid}
-h2,caption{break-after:avoid}.wide,.chart{overflow:visible}}
+h2,caption{break-after:avoid}.chart svg.flow,.chart svg.broad{min-width:0}
+details::details-content{content-visibility:visible;display:block}summary{display:none}.wide,.chart{overflow:visible}}
 """

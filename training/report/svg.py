@@ -16,6 +16,8 @@ TEXT, QUIET, LINE, BLUE, ORANGE, GREEN = "#1b1f24", "#57606a", "#d8dee4", "#0072
 _VARIABLES = {TEXT: "text", QUIET: "quiet", LINE: "line", BLUE: "blue", ORANGE: "orange", GREEN: "green"}
 _SCALE = 1.5
 """Pixels of the page per point of the figure, so that 9 points read as the page's small text."""
+_BROAD = 600
+"""Wider ones are scrolled on small screens, not made smaller still."""
 _SETTINGS: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "samx",
@@ -75,6 +77,9 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
         text = text.replace(colour, f"var(--{variable})")
     box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', text)
     assert box is not None
-    size = f'viewBox="{box[0][9:-1]}" width="{_SCALE * float(box[1]):.0f}"'
-    start = f'<svg {size} role="img" aria-label="{html.escape(description)}">'
+    width = _SCALE * float(box[1])
+    kind = ' class="broad"' if width > _BROAD else ""
+    start = (
+        f'<svg{kind} viewBox="{box[0][9:-1]}" width="{width:.0f}" role="img" aria-label="{html.escape(description)}">'
+    )
     return start + text[text.index(">") + 1 :].strip()

@@ -114,7 +114,7 @@ def test_figures_are_those_of_the_run_s_files(text: str, reported: Run) -> None:
             continue
         number = float(shown.split()[0].replace(",", ""))
         expected = 100 * value if "%" in shown else value
-        assert number == pytest.approx(expected, abs=0.051 if "%" in shown else 0.00051), source
+        assert number == pytest.approx(expected, abs=0.051 if "%" in shown or value >= 100 else 0.00051), source
         if isinstance(figure, dict) and "(" in shown:
             low, high = map(float, re.findall(r"\(([\d.-]+?)(?:-| to )([\d.-]+)\)", shown)[0])
             scale = 100 if "%" in shown else 1
