@@ -91,9 +91,11 @@ class Facts:
     @cached_property
     def confusion(self) -> tuple[list[str], npt.NDArray[np.int64]]:
         """Labels, and how often each (rows) was given each answer (columns)."""
-        truth, given = [row["label"] for row in self.judged], [row["answer"] for row in self.judged]
-        labels = class_order([*truth, *given])
-        return labels, confusion_matrix(truth, given, labels)
+        labels = class_order([row[name] for row in self.judged for name in ("label", "answer")])
+        counts_LL = np.zeros((len(labels), len(labels)), np.int64)
+        for row in self.judged:
+            counts_LL[labels.index(row["label"]), labels.index(row["answer"])] += 1
+        return labels, counts_LL
 
     @cached_property
     def mistakes(self) -> list[tuple[str, str, int]]:
