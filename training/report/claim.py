@@ -167,6 +167,17 @@ def _demographics(facts: Facts) -> str:
     return f"For the hold-out by {' and '.join(told)}; see Subgroups. Not for the development set." if told else ""
 
 
+def _kind(facts: Facts) -> str:
+    outside = "an" if facts.at(EVALUATE, "holdout_external") else "no"
+    return f"Development and test of a classifier with {outside} external hold-out; no effect on care is measured."
+
+
+def _selected(facts: Facts) -> str:
+    decay = facts.configuration.get("finetune", {}).get("ema_decay")
+    kept = f"the moving average of the weights (decay {decay})" if decay else "the weights"
+    return f"Not by results: {kept} at the end of the configured epochs."
+
+
 def _ensembles(facts: Facts) -> str:
     folds = facts.at(CROSS_VALIDATE, "num_folds")
     return f"None: one network answers; the {folds} networks of the folds only calibrate."
@@ -185,7 +196,7 @@ ITEMS = tuple(
             ("Study design", "Prospective or retrospective",
              _says("Retrospective: files that were there when the run began.")),
             ("Study design", "What kind of study it is",
-             _says("Development and test of a classifier with an external hold-out; no effect on care is measured.")),
+             _kind),
             ("Data", "Where the data come from", _source),
             ("Data", "Who or what was included and excluded", _excluded),
             ("Data", "How images were prepared",
@@ -214,7 +225,7 @@ ITEMS = tuple(
             ("Model", "How weights were initialised", _initial),
             ("Training", "How it was trained", _training),
             ("Training", "How the final model was selected",
-             _says("Not by results: the moving average of the weights at the end of the configured epochs.")),
+             _selected),
             ("Training", "Ensembles", _ensembles),
             ("Evaluation", "Which metrics",
              _says("Top-k accuracy, recall, precision, calibration, coverage at an accuracy; see Results.")),

@@ -19,6 +19,8 @@ class Cell:
     """The file and the path in it, `evaluate/metrics.json#holdout.top_1`, that the text was made from."""
     note: str = ""
     """Small, below."""
+    is_quiet: bool = False
+    """Whether it says that there is nothing to say."""
 
 
 Row = list[str | Cell]
@@ -85,13 +87,13 @@ def table(caption: str, columns: Sequence[str], rows: Sequence[Row], *, is_text:
         caption: says what the figures are.
         columns: heads of the columns.
         rows: as many cells as columns.
-        is_text: whether the cells hold text, not figures.
+        is_text: whether the cells hold text, not figures; four columns of it are stacked on small screens.
     """
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{html.escape(column)}</th>' for column in columns)
     body = "".join(f"<tr>{_row(row)}</tr>" for row in rows)
-    kind = ("text" if is_text else "figures") + (" narrow" if len(columns) == 2 else "")
+    kind = ("text" if is_text else "figures") + {2: " narrow", 4: " stack" * is_text}.get(len(columns), "")
     heads = f"<thead><tr>{head}</tr></thead>" if any(columns) else ""
     return (
         f'<div class="wide" role="region" aria-label="{html.escape(caption)}" tabindex="0"><table class="{kind}">'
@@ -108,7 +110,8 @@ def _row(row: Row) -> str:
 def _content(cell: Cell) -> str:
     source = f' data-from="{html.escape(cell.source)}"' if cell.source else ""
     note = f"<small>{html.escape(cell.note)}</small>" if cell.note else ""
-    return f"{source}>{html.escape(cell.text)}{note}"
+    kind = ' class="quiet"' if cell.is_quiet else ""
+    return f"{kind}{source}>{html.escape(cell.text)}{note}"
 
 
 def paragraph(text: str, kind: str = "") -> str:

@@ -175,7 +175,10 @@ def claim(facts: Facts) -> str:
     """The checklist."""
     found = answers(facts)
     num_open = sum(answer == NOT_ANSWERED for _, answer in found)
-    rows: list[Row] = [[str(item.number), item.part, item.asks, answer] for item, answer in found]
+    rows: list[Row] = [
+        [str(item.number), item.part, item.asks, Cell(answer, is_quiet=answer == NOT_ANSWERED)]
+        for item, answer in found
+    ]
     return paragraph(
         f"{len(found) - num_open} of {len(found)} items are answered by this run; {num_open} are for the authors."
     ) + table("CLAIM 2024 (Tejani et al. 2024), in our own words", ["", "Part", "Asks", "Answer"], rows, is_text=True)

@@ -23,7 +23,8 @@ caption{text-align:left;color:var(--quiet);padding:.2rem 0 .4rem;font-size:.9rem
 td,th{padding:.35rem .9rem .35rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top;
 font-weight:400}thead th{font-weight:600;vertical-align:bottom}
 .figures td,.figures thead th+th{text-align:right}
-.figures td{font-variant-numeric:tabular-nums;white-space:nowrap}.text td{overflow-wrap:anywhere;min-width:7rem}
+.figures td{font-variant-numeric:tabular-nums;white-space:nowrap}.text td{overflow-wrap:anywhere;min-width:9rem}
+td.quiet{font-style:italic}
 figure{margin:1.2rem 0}figcaption{color:var(--quiet);font-size:.9rem;margin-top:.3rem;max-width:48rem}
 .chart{overflow-x:auto}.chart svg{display:block;max-width:100%;height:auto;min-width:20rem;overflow:visible}
 .chart svg.flow,.chart svg.broad{min-width:36rem}
@@ -36,7 +37,9 @@ figure{margin:1.2rem 0}figcaption{color:var(--quiet);font-size:.9rem;margin-top:
 .flow .count{font-size:20px;font-weight:600}.flow .arrow{fill:none;stroke:var(--quiet);stroke-width:1.4}
 details{margin:.8rem 0}summary{cursor:pointer;color:var(--blue)}
 :focus-visible{outline:2px solid var(--blue);outline-offset:2px}
-@media(max-width:40rem){body{margin:1.2rem auto;padding:0 .9rem}h1{font-size:1.5rem}td,th{padding-right:.6rem}}
+@media(max-width:40rem){body{margin:1.2rem auto;padding:0 .9rem}h1{font-size:1.5rem}td,th{padding-right:.6rem}
+.stack thead{display:none}.stack tr,.stack td,.stack th,.stack tbody{display:block;border:0;padding:.1rem 0}
+.stack tr{border-bottom:1px solid var(--line);padding:.5rem 0}.stack th{font-weight:600}}
 @media print{:root{--text:#000;--quiet:#444;--page:#fff;--line:#ccc;--soft:#f4f6f8;--blue:#0072b2;--orange:#c44f00;
 --green:#00805d}body{margin:0;max-width:none;font-size:11pt}nav{display:none}figure,tr,.tile{break-inside:avoid}
 h2,caption{break-after:avoid}.chart svg.flow,.chart svg.broad{min-width:0}
