@@ -38,6 +38,9 @@ class IndexConfig(Section):
     """Radiographs per file of cached images; an interrupted index continues at the next shard."""
     pseudonym_salt: str = ""
     """Secret that is hashed with Patient ID, so that the index holds pseudonyms which nobody else can recompute."""
+    attributes: str | None = None
+    """CSV with a row per picture: key, patient, site, view, laterality, sex, age_group; a path or s3:// URL. Pictures
+    carry no attributes of their own; without a table each is a patient of its own. See training/public_data.md."""
 
 
 class SplitConfig(Section):
@@ -250,7 +253,10 @@ class TrainingConfig(Section):
     def fields(self, names: Sequence[str]) -> dict[str, Any]:
         """The named top-level fields as plain data, without what says only where data lies or how fast to read it."""
         dumped = self.model_dump(mode="json", include=set(names))
-        dumped.get("index", {}).pop("num_workers", None)
+        index = dumped.get("index", {})
+        index.pop("num_workers", None)
+        if index.pop("attributes", None) is not None:
+            index["attributes"] = True
         dumped.get("publish", {}).pop("models", None)
         init = dumped.get("pretrain", {}).get("init", {})
         if init.get("sha256"):

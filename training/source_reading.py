@@ -122,6 +122,11 @@ def age_group(patient_age: str) -> str:
     return "90+" if decade >= 90 else f"{decade}-{decade + 9}"
 
 
+def pseudonym(patient: str, salt: str) -> str:
+    """Sixteen hexadecimal digits that stand for a patient, the same in every file of theirs."""
+    return hashlib.sha256(f"{salt}/{patient}".encode()).hexdigest()[:16]
+
+
 def _nothing_shown(pixels: npt.NDArray[np.float32]) -> str:
     """Why a radiograph is blank; empty if it is not. `(H, W)` in [0, 1]."""
     low, high = np.percentile(pixels, (1, 99))
@@ -136,7 +141,6 @@ def _rejected(item: StoredObject, code: str, detail: str) -> Reading:
 
 def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> dict[str, object]:
     attributes = radiograph.attributes
-    patient = f"{salt}/{attributes.patient_id}" if attributes.patient_id else f"{salt}/file/{item.key}"
     return {
         "key": item.key,
         "etag": item.etag,
@@ -145,7 +149,7 @@ def _row(item: StoredObject, data: bytes, radiograph: Radiograph, salt: str) -> 
         "rows": radiograph.rows,
         "columns": radiograph.columns,
         "was_negative": int(radiograph.was_negative),
-        "patient": hashlib.sha256(patient.encode()).hexdigest()[:16],
+        "patient": pseudonym(attributes.patient_id or f"file/{item.key}", salt),
         "site": attributes.institution_name,
         "body_part_examined": attributes.body_part_examined,
         "view_position": attributes.view_position,

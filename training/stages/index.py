@@ -2,11 +2,12 @@
 
 Reads the source. Writes `index/source.csv` (what was there), `index/index.csv` (a row per radiograph that can be used),
 `index/rejected.csv` (a row per file that cannot, with the reason), `index/images-*.npy` (preprocessed, uint8) and
-`index/summary.json`. The files of a finished shard are kept when the stage is interrupted.
+`index/summary.json`. With a table of attributes `index/attributes.csv` is what it said, with pseudonyms.
+The files of a finished shard are kept when the stage is interrupted.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from itertools import islice
@@ -17,11 +18,13 @@ from tqdm import tqdm
 
 from samx.errors import SamxError, WrongInput
 from samx.storage import Storage, StoredObject, open_storage
+from training.attributes_table import ATTRIBUTE_COLUMNS, filled, read_attributes
 from training.dataset import INDEX_COLUMNS, images_key
 from training.duplicates import first_of_groups, near_duplicates
 from training.run import Run
-from training.source_reading import Reading, ReadingConfig, read_files
+from training.source_reading import Reading, ReadingConfig, pseudonym, read_files
 
+_ATTRIBUTES = "index/attributes.csv"
 _REJECTED_COLUMNS = ("key", "code", "detail")
 _SOURCE_COLUMNS = ("key", "size_bytes", "etag")
 
@@ -30,11 +33,12 @@ def index(run: Run) -> None:
     """Read, preprocess and cache everything below the source.
 
     Raises:
-        WrongInput: nothing below the source is a radiograph.
+        WrongInput: nothing below the source is a radiograph, or the table of attributes does not fit the source.
         SamxError: a process that reads radiographs died.
     """
     config = run.config.index
     objects = _frozen_source(run, open_storage(run.config.source))
+    attributes = _frozen_attributes(run)
     shards = [objects[start : start + config.shard_size] for start in range(0, len(objects), config.shard_size)]
     is_done = [
         run.adopt(_shard_key(number, "rejected"), _shard_key(number, "rows"), images_key(number))
@@ -52,7 +56,7 @@ def index(run: Run) -> None:
                 progress.update(len(shard))
                 first_key |= {row["sha256"]: row["key"] for row in run.read_csv(_shard_key(number, "rows"))}
             else:
-                results = _read_shard(run, readings, shard, progress)
+                results = [_attributed(result, attributes) for result in _read_shard(run, readings, shard, progress)]
                 _write_shard(run, number, [_reject_duplicate(result, first_key) for result in results])
             run.check_stop()
     _merge_tables(run, len(shards))
@@ -61,12 +65,50 @@ def index(run: Run) -> None:
 def _frozen_source(run: Run, source: Storage) -> list[StoredObject]:
     """List the source once; an interrupted index goes on with the same list."""
     if not run.adopt("index/source.csv"):
-        rows = [{"key": item.key, "size_bytes": item.size_bytes, "etag": item.etag} for item in source.list()]
-        if not rows:
+        objects = list(source.list())
+        if not objects:
             raise WrongInput(f"there are no files in the source {source.url}")
+        _freeze_attributes(run, [item.key for item in objects])
+        rows = [{"key": item.key, "size_bytes": item.size_bytes, "etag": item.etag} for item in objects]
         run.write_csv("index/source.csv", rows, _SOURCE_COLUMNS)
     rows_read = run.read_csv("index/source.csv")
     return [StoredObject(row["key"], int(row["size_bytes"]), row["etag"]) for row in rows_read]
+
+
+def _freeze_attributes(run: Run, keys: Sequence[str]) -> None:
+    """Copy the table of attributes into the run, with pseudonyms; before the list of the source, which says it is."""
+    config = run.config.index
+    if config.attributes is None:
+        return
+    table = read_attributes(config.attributes)
+    absent = sorted(table.keys() - set(keys))
+    if absent:
+        raise WrongInput(
+            f"{len(absent)} of {len(table)} keys of {config.attributes} are not below {run.config.source}, "
+            f"the first is {absent[0]}; the first there is {keys[0]}"
+        )
+    for row in table.values():
+        row["patient"] = pseudonym(row["patient"], config.pseudonym_salt) if row["patient"] else ""
+    run.write_csv(_ATTRIBUTES, table.values(), ATTRIBUTE_COLUMNS)
+
+
+def _frozen_attributes(run: Run) -> dict[str, dict[str, str]] | None:
+    """Rows of the table of attributes by key; None where none is configured."""
+    if run.config.index.attributes is None:
+        return None
+    run.adopt(_ATTRIBUTES)
+    return {row["key"]: row for row in run.read_csv(_ATTRIBUTES)}
+
+
+def _attributed(result: Reading, attributes: Mapping[str, Mapping[str, str]] | None) -> Reading:
+    """A picture with what the table says of it; one without a row is rejected: nobody knows whose it is."""
+    if attributes is None or result.row is None or result.row["format"] == "dicom":
+        return result
+    key = str(result.row["key"])
+    if key in attributes:
+        return Reading(filled(result.row, attributes[key]), result.image, None)
+    detail = "the table that index.attributes names has no row with this key"
+    return Reading(None, None, {"key": key, "code": "no_attributes", "detail": detail})
 
 
 def _read_shard(
