@@ -18,9 +18,11 @@ from training.config import TrainingConfig, load_config
 from training.evaluation.compare_command import compare_command
 from training.job import STAGES, run_all, run_stage
 from training.labelling.command import labelling
+from training.public_data.command import public_command
 
 WRONG_INPUT, INTERRUPTED, FAILED = 2, 75, 1
-COMMANDS = ("run", *(stage.name for stage in STAGES), "labelling", "compare", "roll-back")
+_OWN_OPTIONS = {"labelling": labelling, "compare": compare_command, "public": public_command}
+COMMANDS = ("run", *(stage.name for stage in STAGES), *_OWN_OPTIONS, "roll-back")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -30,10 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr
     )
     try:
-        if arguments[:1] == ["labelling"]:
-            return labelling(arguments[1:])
-        if arguments[:1] == ["compare"]:
-            return compare_command(arguments[1:])
+        if arguments and arguments[0] in _OWN_OPTIONS:
+            return _OWN_OPTIONS[arguments[0]](arguments[1:])
         options = _parser().parse_args(arguments)
         config = load_config(options.config)
         if options.command == "roll-back":
@@ -73,7 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         "command",
         choices=COMMANDS,
         metavar="command",
-        help=f"run (every stage), one stage ({stages}), labelling or compare (with their own --help), or roll-back",
+        help=f"run (every stage), one stage ({stages}), {', '.join(_OWN_OPTIONS)} (with their own --help), "
+        "or roll-back",
     )
     parser.add_argument("--config", type=Path, required=True, help="TOML file; see training/demo.toml")
     parser.add_argument(
