@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from samx.artifact import ModelSpec
 from samx.errors import ObjectNotFound
-from training.evaluation.classification import confusion_matrix
 from training.labels import class_order
 from training.model import model_spec
 from training.run import Run, read_table
