@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from samx.network import Network, to_input
+from training.evaluation.intervals import percentile_limits, resampled_sums
 
 NUM_STEPS = 12
 """Portions in which an image is deleted."""
@@ -103,12 +104,10 @@ def mean_over_patients(values: Sequence[float], patients: Sequence[str], *, seed
     """The mean and its 95 % limits by the bootstrap over patients; `n` is the number of values."""
     if not values:
         return {"value": None, "low": None, "high": None, "n": 0}
-    _, patient_N = np.unique(np.array(patients), return_inverse=True)
-    sums, counts = np.bincount(patient_N, np.array(values)), np.bincount(patient_N)
-    drawn = np.random.default_rng(seed).integers(len(counts), size=(_RESAMPLES, len(counts)))
-    means = sums[drawn].sum(1) / counts[drawn].sum(1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    figures: Mapping[str, float] = {"value": float(np.mean(values)), "low": float(low), "high": float(high)}
+    summed_NM = np.column_stack([values, np.ones(len(values))])
+    sums_BM = resampled_sums(summed_NM, patients, resamples=_RESAMPLES, seed=seed)
+    low, high = percentile_limits(sums_BM[:, 0] / sums_BM[:, 1])
+    figures: Mapping[str, float] = {"value": float(np.mean(values)), "low": low, "high": high}
     return {**{name: round(value, 4) for name, value in figures.items()}, "n": len(values)}
 
 

@@ -30,19 +30,11 @@ _KEYWORDS = (
     *("TransferSyntaxUID", "MediaStorageSOPClassUID"),
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "Modality", "BodyPartExamined"),
     *("ViewPosition", "ImageLaterality", "Laterality", "InstitutionName", "StationName", "Manufacturer"),
-    *(
-        "ManufacturerModelName",
-        "SeriesDescription",
-        "ProtocolName",
-        "PatientID",
-        "PatientSex",
-        "PatientAge",
-        "NumberOfFrames",
-    ),
+    *("ManufacturerModelName", "SeriesDescription", "ProtocolName", "PatientID", "PatientSex", "PatientAge"),
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit"),
     *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "RescaleSlope", "RescaleIntercept"),
     *("ModalityLUTSequence", "VOILUTSequence", "WindowCenter", "WindowWidth", "VOILUTFunction", "PresentationLUTShape"),
-    *("LUTDescriptor", "LUTData"),
+    *("LUTDescriptor", "LUTData", "NumberOfFrames"),
 )
 """What is used of a file; everything else is stepped over."""
 _KEYWORD_OF_TAG = {tag_for_keyword(keyword): keyword for keyword in _KEYWORDS}

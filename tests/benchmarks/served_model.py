@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from samx.architecture import ArchitectureConfig
-from samx.artifact import ENGINE, GOLDEN, WEIGHTS, Provenance, set_current, write_artifact
+from samx.artifact import ENGINE, GOLDEN, WEIGHTS, set_current, write_artifact
 from samx.classifier import Classifier, make_golden
 from samx.engine import OnnxEngine
 from samx.network import Network
@@ -19,6 +19,7 @@ from samx.preprocessing import PreprocessingConfig
 from samx.radiograph import read_radiograph
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
+from tests.benchmarks.engine import PROVENANCE
 from tests.settled_network import settled_network
 from tests.small_artifact import LABELS, small_spec
 from training.compiled_engine import export, quantize
@@ -44,7 +45,7 @@ def write_models(folder: Path) -> dict[str, Path]:
         golden = make_golden(reference, radiographs[:2], Classifier(spec, OnnxEngine(engine, 1), arrays))
         files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, ENGINE: engine}
         storage = open_storage(folder / precision)
-        write_artifact(storage, name=NAME, version="1", model=spec, provenance=_provenance(), files=files)
+        write_artifact(storage, name=NAME, version="1", model=spec, provenance=PROVENANCE, files=files)
         set_current(storage, name=NAME, version="1")
         models[precision] = folder / precision / NAME
     return models
@@ -82,17 +83,3 @@ def _tensors(network: Network) -> dict[str, torch.Tensor]:
     features = network.num_features
     scope = {"scope.means_KD": torch.zeros(len(LABELS), features), "scope.whitening_DD": torch.eye(features)}
     return {**network.state_dict(), **scope}
-
-
-def _provenance() -> Provenance:
-    return Provenance(
-        created_at="",
-        source="benchmark",
-        configuration_sha256="",
-        num_radiographs=0,
-        num_clusters=0,
-        num_decisions=0,
-        readers=(),
-        seed=0,
-        initial_weights="random",
-    )
