@@ -1,11 +1,59 @@
-"""Calibration: one temperature, and the probability from which answers are accepted without a person."""
+"""Calibration: one temperature, and the thresholds by which the classifier decides, from answers to unseen radiographs.
+
+Shape suffixes: N radiographs, K classes in head order.
+"""
 
 import math
 from collections.abc import Sequence
 
+import pydantic
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from training.config import CrossValidateConfig
+
+
+class Calibration(pydantic.BaseModel):
+    """What a network needs beside its weights in order to answer: content of calibration.json."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    temperature: float
+    """Logits are divided by it."""
+    review_threshold: float
+    """Answers of a lower calibrated probability are for a person to review."""
+    out_of_scope_threshold: float
+    """Radiographs with a higher out-of-scope score resemble nothing that was learned."""
+    num_labelled: int
+    """Radiographs with a known label, on which these numbers rest; where there is none, they are guesses."""
+
+
+def calibrate(
+    logits_NK: Tensor, distances_N: Tensor, labels: Sequence[str], classes: Sequence[str], config: CrossValidateConfig
+) -> Calibration:
+    """Fit temperature and thresholds to a network's answers.
+
+    Args:
+        logits_NK: answers for radiographs that were not learned from; -inf for a class that was not learned at all.
+        distances_N: their out-of-scope scores.
+        labels: given by people or by the data set, `N`; "" where unknown.
+        classes: in head order.
+        config: what the thresholds must keep.
+    """
+    known = [index for index, label in enumerate(labels) if label]
+    names = [labels[index] for index in known]
+    temperature = fit_temperature(logits_NK[known], names, classes) if known else 1.0
+    confidences_N, best_N = (logits_NK / temperature).softmax(1).max(1)
+    hits_N = torch.tensor([classes[int(best_N[index])] == label for index, label in zip(known, names, strict=True)])
+    in_class = [index for index, label in zip(known, names, strict=True) if label in classes]
+    in_scope_N = distances_N[in_class] if in_class else distances_N
+    return Calibration(
+        temperature=temperature,
+        review_threshold=review_threshold(confidences_N[known], hits_N, config.accepted_precision) if known else 0.9,
+        out_of_scope_threshold=float(in_scope_N.quantile(config.in_scope_quantile)),
+        num_labelled=len(known),
+    )
 
 
 def fit_temperature(logits_NK: Tensor, labels: Sequence[str], classes: Sequence[str]) -> float:

@@ -11,6 +11,7 @@ from samx.anatomy import ANATOMY
 from samx.artifact import ClassEntry, ModelSpec
 from samx.classifier import Classifier, Prediction
 from samx.torch_engine import read_tensors, torch_classifier
+from training.calibration import Calibration
 from training.run import Run
 
 _BATCH = 32
@@ -18,14 +19,14 @@ _BATCH = 32
 
 def model_spec(run: Run) -> ModelSpec:
     """Classes with their codes, architecture, preprocessing, temperature and thresholds."""
-    calibration = run.read_json("cross_validate/calibration.json")
+    calibration = Calibration.model_validate(run.read_json("cross_validate/calibration.json"))
     return ModelSpec(
         classes=tuple(_class_entry(label) for label in run.read_json("label/classes.json")),
         architecture=run.config.architecture,
         preprocessing=run.config.preprocessing,
-        temperature=calibration["temperature"],
-        review_threshold=calibration["review_threshold"],
-        out_of_scope_threshold=calibration["out_of_scope_threshold"],
+        temperature=calibration.temperature,
+        review_threshold=calibration.review_threshold,
+        out_of_scope_threshold=calibration.out_of_scope_threshold,
     )
 
 

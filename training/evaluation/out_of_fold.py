@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
+from training.calibration import Calibration
 from training.dataset import Dataset
 from training.evaluation.classification import Answers, classification_metrics
 from training.evaluation.intervals import proportion, rounded
@@ -33,7 +34,7 @@ def report_out_of_fold(
     uncalibrated_NK: npt.NDArray[np.float32],
     untrained_N: npt.NDArray[np.intp],
     distances_N: npt.NDArray[np.float32],
-    calibration: Mapping[str, float],
+    calibration: Calibration,
 ) -> None:
     """Write `cross_validate/predictions.csv`, `probabilities.npy`, `uncalibrated.npy` and `metrics.json`.
 
@@ -49,13 +50,13 @@ def report_out_of_fold(
         uncalibrated_NK: at temperature 1.
         untrained_N: class answered by the injected head before training.
         distances_N: out-of-scope scores.
-        calibration: `review_threshold` and `out_of_scope_threshold`.
+        calibration: of these answers.
     """
     names, given_N = np.array(classes), probabilities_NK.argmax(1)
     second_N = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, min(1, len(classes) - 1)]
     confidences_N = probabilities_NK.max(1)
-    is_far_N = distances_N > calibration["out_of_scope_threshold"]
-    is_unsure_N = confidences_N < calibration["review_threshold"]
+    is_far_N = distances_N > calibration.out_of_scope_threshold
+    is_unsure_N = confidences_N < calibration.review_threshold
     decisions_N = np.select(  # as samx.classifier decides
         [is_far_N, is_unsure_N, names[given_N] == NOT_MUSCULOSKELETAL],
         ["out_of_scope", "review", "out_of_scope"],

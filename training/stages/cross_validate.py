@@ -10,7 +10,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from training.calibration import fit_temperature, review_threshold
+from training.calibration import calibrate
 from training.dataset import Dataset, load_dataset, radiograph_labels
 from training.evaluation.out_of_fold import report_out_of_fold
 from training.finetuning import feature_distribution, finetune, injected_network, targets_of
@@ -75,28 +75,16 @@ def _report(
     run: Run, development: Dataset, classes: list[str], logits_NK: Tensor, untrained_NK: Tensor, distances_N: Tensor
 ) -> None:
     """Calibrate on radiographs that people or the data set have labelled, and say how good the answers are."""
-    config = run.config.cross_validate
     truth = radiograph_labels(run)
-    known = [index for index, key in enumerate(development.keys) if key in truth]
-    names = [truth[development.keys[index]] for index in known]
-    temperature = fit_temperature(logits_NK[known], names, classes) if known else 1.0
-    probabilities_NK = (logits_NK / temperature).softmax(1)
-    confidences_N, best_N = probabilities_NK.max(1)
-    hits_N = torch.tensor([classes[int(best_N[index])] == name for index, name in zip(known, names, strict=True)])
-    in_class = [index for index, name in zip(known, names, strict=True) if name in classes] or range(len(distances_N))
-    calibration = {
-        "temperature": temperature,
-        "review_threshold": review_threshold(confidences_N[known], hits_N, config.accepted_precision) if known else 0.9,
-        "out_of_scope_threshold": float(distances_N[list(in_class)].quantile(config.in_scope_quantile)),
-        "num_labelled": len(known),
-    }
-    run.write_json("cross_validate/calibration.json", calibration)
+    labels = [truth.get(key, "") for key in development.keys]
+    calibration = calibrate(logits_NK, distances_N, labels, classes, run.config.cross_validate)
+    run.write_json("cross_validate/calibration.json", calibration.model_dump())
     report_out_of_fold(
         run,
         development,
         truth,
         classes,
-        probabilities_NK=probabilities_NK.numpy(),
+        probabilities_NK=(logits_NK / calibration.temperature).softmax(1).numpy(),
         uncalibrated_NK=logits_NK.softmax(1).numpy(),
         untrained_N=untrained_NK.argmax(1).numpy(),
         distances_N=distances_N.numpy(),
