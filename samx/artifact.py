@@ -42,6 +42,9 @@ GOLDEN: Final = "golden.json"
 ENGINE: Final = "engine.onnx"
 CURRENT: Final = "current.json"
 
+NEVER_ACCEPTED: Final = 1.0
+"""A review threshold that no answer reaches, although a probability may be rounded to 1."""
+
 _FolderName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
 
@@ -60,6 +63,9 @@ class ClassEntry(_Frozen):
     """SNOMED CT concept, empty where there is none."""
     code_meaning: str
     """The concept's meaning."""
+    review_threshold: float | None = pydantic.Field(default=None, ge=0, le=NEVER_ACCEPTED)
+    """Answers with this class and a lower calibrated probability are for a person to review, at `NEVER_ACCEPTED` all of
+    them; None: the model's threshold, as in older artifacts."""
 
 
 class ModelSpec(_Frozen):
@@ -71,8 +77,8 @@ class ModelSpec(_Frozen):
     preprocessing: PreprocessingConfig
     temperature: float = pydantic.Field(gt=0)
     """Logits are divided by it before the softmax (Guo et al. 2017), so that probabilities are frequencies."""
-    review_threshold: float = pydantic.Field(ge=0, le=1)
-    """Answers of a lower calibrated probability are for a person to review."""
+    review_threshold: float = pydantic.Field(ge=0, le=NEVER_ACCEPTED)
+    """Of classes that have none of their own."""
     out_of_scope_threshold: float = pydantic.Field(gt=0)
     """Radiographs with a higher out-of-scope score resemble nothing that the model was trained on."""
 
@@ -80,6 +86,12 @@ class ModelSpec(_Frozen):
     def labels(self) -> tuple[str, ...]:
         """Labels of the classes in the order of the head's rows."""
         return tuple(entry.label for entry in self.classes)
+
+    @property
+    def review_thresholds(self) -> tuple[float, ...]:
+        """Of each class, in the order of the head's rows."""
+        own = (entry.review_threshold for entry in self.classes)
+        return tuple(self.review_threshold if threshold is None else threshold for threshold in own)
 
 
 class Provenance(_Frozen):

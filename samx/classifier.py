@@ -20,7 +20,17 @@ import safetensors
 import safetensors.numpy
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import ENGINE, GOLDEN, WEIGHTS, Artifact, Manifest, ModelSpec, read_artifact, resolve
+from samx.artifact import (
+    ENGINE,
+    GOLDEN,
+    NEVER_ACCEPTED,
+    WEIGHTS,
+    Artifact,
+    Manifest,
+    ModelSpec,
+    read_artifact,
+    resolve,
+)
 from samx.cores import available_cores
 from samx.engine import Engine, OnnxEngine, Precision
 from samx.errors import ArtifactCorrupt, ArtifactIncompatible, RadiographError
@@ -102,6 +112,7 @@ class Classifier:
     def __init__(self, spec: ModelSpec, engine: Engine, tensors: Mapping[str, npt.NDArray[np.float32]]) -> None:
         self.spec = spec
         self.engine = engine
+        self._review_thresholds = spec.review_thresholds
         try:
             self._head_KD, self._bias_K = tensors["head.weight"], tensors["head.bias"]
             self._distribution = FeatureDistribution(tensors["scope.means_KD"], tensors["scope.whitening_DD"])
@@ -160,10 +171,11 @@ class Classifier:
         # Asked so that NaN is never accepted.
         if not out_of_scope_score <= self.spec.out_of_scope_threshold:
             return "out_of_scope"
-        if not probabilities_K.max() >= self.spec.review_threshold:
+        best = int(probabilities_K.argmax())
+        threshold = self._review_thresholds[best]
+        if not float(probabilities_K[best]) >= threshold or threshold >= NEVER_ACCEPTED:
             return "review"
-        label = self.spec.labels[int(probabilities_K.argmax())]
-        return "out_of_scope" if label == NOT_MUSCULOSKELETAL else "accept"
+        return "out_of_scope" if self.spec.classes[best].label == NOT_MUSCULOSKELETAL else "accept"
 
 
 def load_classifier(

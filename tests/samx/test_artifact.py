@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
 from pathlib import Path
+from typing import Any
 
 import pydantic
 import pytest
@@ -246,11 +247,35 @@ def test_nothing_is_written_without_weights_and_golden_answers(tmp_path: Path, f
 
 @pytest.mark.parametrize(
     "changes",
-    [{"temperature": 0}, {"review_threshold": 1.1}, {"out_of_scope_threshold": -1}, {"unknown": 1}, {"classes": None}],
+    [
+        {"temperature": 0},
+        {"review_threshold": 1.1},
+        {"classes": [small_spec().classes[0].model_dump() | {"review_threshold": 1.1}]},
+        {"out_of_scope_threshold": -1},
+        {"unknown": 1},
+        {"classes": None},
+    ],
 )
 def test_specifications_that_mean_nothing_are_refused(changes: dict[str, object]) -> None:
     with pytest.raises(pydantic.ValidationError, match=next(iter(changes))):
         ModelSpec.model_validate(small_spec().model_dump() | changes)
+
+
+def test_thresholds_of_classes_stand_before_the_model_s() -> None:
+    foot, *others = small_spec().classes
+    spec = small_spec(classes=(foot.model_copy(update={"review_threshold": 0.8}), *others), review_threshold=0.4)
+    assert spec.review_thresholds == (0.8, 0.4, 0.4, 0.4)
+    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_manifest_of_before_classes_had_thresholds_is_read(folder: Path) -> None:
+    def forget(manifest: Any) -> None:
+        for entry in manifest["model"]["classes"]:
+            del entry["review_threshold"]
+
+    rewrite_manifest(folder, forget)
+    spec = read_artifact(open_storage(folder)).manifest.model
+    assert spec.review_thresholds == (spec.review_threshold,) * len(spec.classes)
 
 
 # ------------------------------------------------------------------------------------------------------------- damage

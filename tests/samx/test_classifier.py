@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, read_artifact, write_artifact
+from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, ClassEntry, read_artifact, write_artifact
 from samx.classifier import GOLDEN_TOLERANCE, Classifier, FeatureDistribution, Prediction, load_classifier, make_golden
 from samx.errors import ArtifactCorrupt, ArtifactError, NotARadiographFormat
 from samx.grad_cam import heat_map
@@ -179,6 +179,37 @@ def test_a_probability_at_the_review_threshold_is_accepted() -> None:
     quarters = [0.25, 0.25, 0.25, 0.25]
     assert answering(quarters, review_threshold=0.25).classify(noise(1))[0].decision == "accept"
     assert answering(quarters, review_threshold=0.2500001).classify(noise(1))[0].decision == "review"
+
+
+def of_its_own(**thresholds: float) -> tuple[ClassEntry, ...]:
+    """The classes, some with a review threshold of their own."""
+    classes = small_spec().classes
+    return tuple(entry.model_copy(update={"review_threshold": thresholds.get(entry.label)}) for entry in classes)
+
+
+def test_the_predicted_class_s_own_threshold_decides() -> None:
+    for label, probabilities_K in (("foot", [0.6, 0.2, 0.1, 0.1]), ("hand", [0.2, 0.6, 0.1, 0.1])):
+        for threshold, expected in ((0.59, "accept"), (0.61, "review")):
+            classes = of_its_own(**{label: threshold}, knee=0.0)
+            (prediction,) = answering(probabilities_K, classes=classes, review_threshold=0.7).classify(noise(1))
+            assert (prediction.label, prediction.decision) == (label, expected)
+
+
+def test_a_class_without_a_threshold_takes_the_model_s() -> None:
+    """As every class of an older artifact does."""
+    knee = [0.1, 0.1, 0.6, 0.2]
+    for threshold, expected in ((0.59, "accept"), (0.61, "review")):
+        classifier = answering(knee, classes=of_its_own(foot=0.1, hand=0.9), review_threshold=threshold)
+        assert classifier.classify(noise(1))[0].decision == expected
+
+
+def test_at_a_threshold_of_one_nothing_is_accepted_although_probabilities_round_to_one() -> None:
+    certain = [1.0, 1e-30, 1e-30, 1e-30]
+    assert answering(certain, review_threshold=0.999).classify(noise(1))[0].probabilities[0] == 1
+    assert answering(certain, review_threshold=0.999).classify(noise(1))[0].decision == "accept"
+    assert answering(certain, review_threshold=1.0).classify(noise(1))[0].decision == "review"
+    never = of_its_own(foot=1.0)
+    assert answering(certain, classes=never, review_threshold=0.5).classify(noise(1))[0].decision == "review"
 
 
 @pytest.mark.parametrize(("tensor", "decision"), [("head.bias", "review"), ("scope.means_KD", "out_of_scope")])
