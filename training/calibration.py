@@ -4,14 +4,20 @@ Shape suffixes: N radiographs, K classes in head order.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pydantic
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from samx.anatomy import NOT_MUSCULOSKELETAL
 from training.config import CrossValidateConfig
+from training.review_thresholds import review_thresholds
+
+_GUESSED_REVIEW_THRESHOLD = 0.9
+"""Without any label."""
 
 
 class Calibration(pydantic.BaseModel):
@@ -22,7 +28,9 @@ class Calibration(pydantic.BaseModel):
     temperature: float
     """Logits are divided by it."""
     review_threshold: float
-    """Answers of a lower calibrated probability are for a person to review."""
+    """Of classes that have none of their own, because none of their answers is known."""
+    review_thresholds: Mapping[str, float] = {}
+    """Of the others, by label: answers of a lower calibrated probability are for a person to review."""
     out_of_scope_threshold: float
     """Radiographs with a higher out-of-scope score resemble nothing that was learned."""
     num_labelled: int
@@ -34,6 +42,9 @@ def calibrate(
 ) -> Calibration:
     """Fit temperature and thresholds to a network's answers.
 
+    The review thresholds rest on labelled radiographs in scope. What is not musculoskeletal is never accepted, so that
+    however many of it are recognised, they do not make up for errors among what is.
+
     Args:
         logits_NK: answers for radiographs that were not learned from; -inf for a class that was not learned at all.
         distances_N: their out-of-scope scores.
@@ -44,14 +55,28 @@ def calibrate(
     known = [index for index, label in enumerate(labels) if label]
     names = [labels[index] for index in known]
     temperature = fit_temperature(logits_NK[known], names, classes) if known else 1.0
-    confidences_N, best_N = (logits_NK / temperature).softmax(1).max(1)
-    hits_N = torch.tensor([classes[int(best_N[index])] == label for index, label in zip(known, names, strict=True)])
     in_class = [index for index, label in zip(known, names, strict=True) if label in classes]
     in_scope_N = distances_N[in_class] if in_class else distances_N
+    out_of_scope_threshold = float(in_scope_N.quantile(config.in_scope_quantile))
+    confidences_N, given_N = (array.numpy() for array in (logits_NK / temperature).softmax(1).max(1))
+    chosen = [index for index in known if distances_N[index] <= out_of_scope_threshold]
+    answered = [classes[int(given_N[index])] for index in chosen]
+    common, own = _GUESSED_REVIEW_THRESHOLD, {}
+    if known:
+        thresholds_K, common = review_thresholds(
+            confidences_N[chosen].astype(np.float64),
+            np.array([labels[index] == answer for index, answer in zip(chosen, answered, strict=True)], bool),
+            given_N[chosen],
+            num_classes=len(classes),
+            precision=config.accepted_precision,
+            acceptable_N=np.array([answer != NOT_MUSCULOSKELETAL for answer in answered], bool),
+        )
+        own = {label: float(thresholds_K[k]) for k, label in enumerate(classes) if label in answered}
     return Calibration(
         temperature=temperature,
-        review_threshold=review_threshold(confidences_N[known], hits_N, config.accepted_precision) if known else 0.9,
-        out_of_scope_threshold=float(in_scope_N.quantile(config.in_scope_quantile)),
+        review_threshold=common,
+        review_thresholds=own,
+        out_of_scope_threshold=out_of_scope_threshold,
         num_labelled=len(known),
     )
 
@@ -86,20 +111,3 @@ def fit_temperature(logits_NK: Tensor, labels: Sequence[str], classes: Sequence[
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         low, high = (low, right) if loss(left) < loss(right) else (left, high)
     return math.exp((low + high) / 2)
-
-
-def review_threshold(confidences_N: Tensor, hits_N: Tensor, precision: float) -> float:
-    """Smallest probability from which on accepted answers are right as often as promised.
-
-    Args:
-        confidences_N: probability of each answer.
-        hits_N: whether it was right, bool.
-        precision: promised share of right answers among the accepted ones.
-
-    Returns:
-        A threshold in [0, 1]; 1 where no threshold keeps the promise.
-    """
-    order_N = confidences_N.argsort(descending=True, stable=True)
-    right_N = hits_N[order_N].double().cumsum(0) / torch.arange(1, len(order_N) + 1)
-    kept = (right_N >= precision).nonzero().flatten()
-    return float(confidences_N[order_N[int(kept[-1])]]) if len(kept) else 1.0

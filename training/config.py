@@ -191,7 +191,7 @@ class CrossValidateConfig(Section):
     """Out-of-fold answers for the development set, and the thresholds that follow from them."""
 
     accepted_precision: float = pydantic.Field(default=0.99, gt=0, lt=1)
-    """Share of accepted answers that must be right; sets the review threshold."""
+    """Share of accepted answers that must be right, all classes together; sets the review thresholds."""
     in_scope_quantile: float = pydantic.Field(default=0.995, gt=0, lt=1)
     """Share of radiographs of known entities that must count as in scope; sets the out-of-scope threshold."""
 

@@ -21,7 +21,10 @@ def model_spec(run: Run) -> ModelSpec:
     """Classes with their codes, architecture, preprocessing, temperature and thresholds."""
     calibration = Calibration.model_validate(run.read_json("cross_validate/calibration.json"))
     return ModelSpec(
-        classes=tuple(_class_entry(label) for label in run.read_json("label/classes.json")),
+        classes=tuple(
+            _class_entry(label, calibration.review_thresholds.get(label))
+            for label in run.read_json("label/classes.json")
+        ),
         architecture=run.config.architecture,
         preprocessing=run.config.preprocessing,
         temperature=calibration.temperature,
@@ -55,13 +58,16 @@ def answers_of(
         ]
 
 
-def _class_entry(label: str) -> ClassEntry:
+def _class_entry(label: str, review_threshold: float | None) -> ClassEntry:
     anatomy = ANATOMY.get(label)
     if anatomy is None:
-        return ClassEntry(label=label, body_part_examined="", code_value="", code_meaning="")
+        return ClassEntry(
+            label=label, body_part_examined="", code_value="", code_meaning="", review_threshold=review_threshold
+        )
     return ClassEntry(
         label=label,
         body_part_examined=anatomy.body_part_examined,
         code_value=anatomy.code.value,
         code_meaning=anatomy.code.meaning,
+        review_threshold=review_threshold,
     )

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samx.artifact import ModelSpec, Provenance
+from samx.artifact import NEVER_ACCEPTED, ModelSpec, Provenance
 
 
 def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict[str, Any]) -> str:
@@ -53,16 +53,17 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
         "",
         "## Answers",
         "",
-        f"- Probabilities are calibrated with temperature {spec.temperature:.3f}. Below {spec.review_threshold:.3f} "
-        "the decision is `review`.",
+        f"- Probabilities are calibrated with temperature {spec.temperature:.3f}. Below its class's threshold an "
+        "answer gets `review`. The thresholds are set together, so that of all accepted out-of-fold answers as many "
+        "are right as promised: an estimate, and none for a single class. What the hold-out kept is in the tables.",
         f"- An out-of-scope score above {spec.out_of_scope_threshold:.3f} (Mahalanobis distance of the features) gives "
         "`out_of_scope`.",
         "",
         "## Classes",
         "",
-        "| class | Body Part Examined | SNOMED CT |",
-        "| --- | --- | --- |",
-        *(f"| {c.label} | {c.body_part_examined} | {c.code_value} {c.code_meaning} |" for c in spec.classes),
+        "| class | Body Part Examined | SNOMED CT | review below | accepted, hold-out | right among accepted |",
+        "| --- | --- | --- | --- | --- | --- |",
+        *_classes(spec, metrics["holdout"]),
         "",
         "## Not for",
         "",
@@ -102,6 +103,22 @@ def _details(evaluation: dict[str, Any]) -> list[str]:
         named = ", ".join(f"{kind.replace('_', ' ')} {value:.3f}" for kind, value in kinds.items())
         lines.append(f"- Out-of-scope score against foreign images, AUROC: {named}.")
     return ["", *lines] if lines else []
+
+
+def _classes(spec: ModelSpec, evaluation: dict[str, Any]) -> list[str]:
+    measured = evaluation.get("holdout", {}).get("per_class", {})
+    rows = []
+    for entry, threshold in zip(spec.classes, spec.review_thresholds, strict=True):
+        figures = measured.get(entry.label, {})
+        cells = [
+            entry.label,
+            entry.body_part_examined,
+            f"{entry.code_value} {entry.code_meaning}",
+            f"{threshold:.3f}" if threshold < NEVER_ACCEPTED else "always",
+            *(_share(figures[name]) if name in figures else "" for name in ("accepted", "accepted_precision")),
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
 
 
 def _row(title: str, figures: dict[str, Any]) -> str:

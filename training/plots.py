@@ -93,9 +93,12 @@ def confusion(counts: npt.NDArray[np.int64], labels: Sequence[str], title: str) 
 
 
 def reliability(
-    confidences: npt.NDArray[np.float32], hits: npt.NDArray[np.bool_], review_threshold: float, num_bins: int = 10
+    confidences: npt.NDArray[np.float32],
+    hits: npt.NDArray[np.bool_],
+    review_thresholds: Sequence[float],
+    num_bins: int = 10,
 ) -> bytes:
-    """Accuracy against calibrated probability, with the share of answers in each bin and the review threshold."""
+    """Accuracy against calibrated probability, with the share of answers in each bin and the classes' thresholds."""
     figure = Figure(figsize=(4.4, 3.8), layout="constrained")
     axes = figure.subplots()
     bins = np.minimum((confidences * num_bins).astype(int), num_bins - 1)
@@ -106,8 +109,9 @@ def reliability(
     axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1, linestyle=":")
     means = [confidences[bins == b].mean() for b in present]
     axes.plot(means, [hits[bins == b].mean() for b in present], "o-", color=_BLUE)
-    axes.axvline(review_threshold, color=_RED, linewidth=1)
-    axes.text(review_threshold - 0.02, 0.04, "review | accept", color=_RED, fontsize=8, ha="right")
+    for threshold in sorted({round(threshold, 3) for threshold in review_thresholds}):
+        axes.axvline(threshold, color=_RED, linewidth=0.8)
+    axes.text(min(review_thresholds) - 0.02, 0.04, "review | accept", color=_RED, fontsize=8, ha="right")
     axes.set(
         xlabel="calibrated probability",
         ylabel="share right (line), share of answers (bars)",

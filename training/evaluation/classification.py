@@ -84,8 +84,8 @@ def classification_metrics(answers: Answers, *, resamples: int = RESAMPLES, seed
     first with the interval of a mean of independent proportions, which widens for rare labels, the second with the
     bootstrap's. `macro_f1`: mean F1 of all labels that occur or are answered. `accepted`: share that no person looks
     at; `accepted_precision`: share of right answers among them. `body_region_error`: share whose answer lies in
-    another region of the body than the label; labels outside the table are left out. Calibration: see
-    `calibration_error`.
+    another region of the body than the label; labels outside the table are left out. `per_class`: recall of the
+    radiographs that bear the label, the rest of the answers that give it. Calibration: see `calibration_error`.
 
     Args:
         answers: at least one.
@@ -125,6 +125,8 @@ def classification_metrics(answers: Answers, *, resamples: int = RESAMPLES, seed
             label: {
                 "recall": proportion(answers.hits[truth == label]),
                 "precision": proportion(answers.hits[answers.given == label]),
+                "accepted": proportion(answers.accepted_N[answers.given == label]),
+                "accepted_precision": proportion(answers.hits[answers.accepted_N & (answers.given == label)]),
             }
             for label in sorted({*answers.truth, *answers.classes})
         },

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
+from samx.artifact import NEVER_ACCEPTED
 from training.calibration import Calibration
 from training.dataset import Dataset
 from training.evaluation.classification import Answers, classification_metrics
@@ -56,7 +57,9 @@ def report_out_of_fold(
     second_N = np.argsort(-probabilities_NK, axis=1, kind="stable")[:, min(1, len(classes) - 1)]
     confidences_N = probabilities_NK.max(1)
     is_far_N = distances_N > calibration.out_of_scope_threshold
-    is_unsure_N = confidences_N < calibration.review_threshold
+    thresholds = [calibration.review_thresholds.get(label, calibration.review_threshold) for label in classes]
+    limits_N = np.array(thresholds)[given_N]
+    is_unsure_N = (confidences_N < limits_N) | (limits_N >= NEVER_ACCEPTED)
     decisions_N = np.select(  # as samx.classifier decides
         [is_far_N, is_unsure_N, names[given_N] == NOT_MUSCULOSKELETAL],
         ["out_of_scope", "review", "out_of_scope"],

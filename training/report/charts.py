@@ -44,9 +44,12 @@ def confusion(counts_LL: npt.NDArray[np.int64], labels: Sequence[str]) -> str:
 
 
 def reliability(
-    confidences_N: npt.NDArray[np.float64], hits_N: npt.NDArray[np.bool_], threshold: float, num_bins: int = 10
+    confidences_N: npt.NDArray[np.float64],
+    hits_N: npt.NDArray[np.bool_],
+    thresholds: Sequence[float],
+    num_bins: int = 10,
 ) -> str:
-    """Share right against calibrated probability in bins, above the share of answers in each."""
+    """Share right against calibrated probability in bins, above the share of answers in each; thresholds of classes."""
     bins_N = np.minimum((confidences_N * num_bins).astype(int), num_bins - 1)
     present = np.unique(bins_N)
     centres = (np.arange(num_bins) + 0.5) / num_bins
@@ -56,7 +59,9 @@ def reliability(
         axes.plot([0, 1], [0, 1], ":", color=QUIET, linewidth=1, label="perfect")
         means = [confidences_N[bins_N == b].mean() for b in present]
         axes.plot(means, [hits_N[bins_N == b].mean() for b in present], "o-", color=BLUE, label="answers", markersize=4)
-        axes.axvline(threshold, color=ORANGE, linewidth=1, linestyle="--", label="review threshold")
+        for place, threshold in enumerate(sorted({round(threshold, 3) for threshold in thresholds})):
+            name = "_" if place else "review thresholds"
+            axes.axvline(threshold, color=ORANGE, linewidth=0.8, linestyle="--", label=name)
         axes.set(ylabel="share right", xlim=(0, 1.01), ylim=(0, 1.03))
         legend(axes, "upper left")
         counts.bar(centres, np.bincount(bins_N, minlength=num_bins) / len(bins_N), 0.09, color=BLUE, alpha=0.4)

@@ -4,6 +4,7 @@ import html
 from collections.abc import Callable
 
 from training.report import results, sections
+from training.report.acceptance import acceptance
 from training.report.facts import CROSS_VALIDATE, EVALUATE, LABEL, PARTS, Facts
 from training.report.markup import not_measured, paragraph, plain
 from training.report.style import STYLE
@@ -17,6 +18,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("classes", "Classes", results.classes),
     ("confusion", "Confusion", results.confusion),
     ("confidence", "Reliability and coverage", results.confidence),
+    ("acceptance", "Accepted answers", acceptance),
     ("folds", "Cross-validation", results.folds),
     ("subgroups", "Subgroups", results.subgroups),
     ("robustness", "Robustness", results.disturbances),

@@ -143,10 +143,9 @@ def confidence(facts: Facts) -> str:
     if facts.judged:
         confidences_N = np.array([float(row["probability"]) for row in facts.judged])
         hits_N = np.array([row["label"] == row["answer"] for row in facts.judged])
-        threshold = float(facts.at(CALIBRATION, "review_threshold"))
         parts.append(
             figure(
-                charts.reliability(confidences_N, hits_N, threshold),
+                charts.reliability(confidences_N, hits_N, facts.spec.review_thresholds),
                 "Reliability: on the line, probabilities are frequencies",
             )
         )
@@ -162,7 +161,7 @@ def confidence(facts: Facts) -> str:
         found += not_measured("Accuracy against coverage")
     rows: list[Row] = [
         ["Temperature", number_cell(facts, CALIBRATION, "temperature")],
-        ["Review threshold", number_cell(facts, CALIBRATION, "review_threshold")],
+        ["Review threshold where no class has its own", number_cell(facts, CALIBRATION, "review_threshold")],
         ["Out-of-scope threshold", number_cell(facts, CALIBRATION, "out_of_scope_threshold")],
         ["Radiographs they are set on", number_cell(facts, CALIBRATION, "num_labelled")],
     ]

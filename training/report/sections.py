@@ -51,7 +51,7 @@ def methods(facts: Facts) -> str:
         "the class of what is not musculoskeletal.",
         "In phase 2 these labels were injected into the same network, which was trained on them for "
         f"{configuration['finetune']['epochs']} epochs. Temperature and thresholds were set on out-of-fold answers, "
-        f"the review threshold so that {plain(configuration['cross_validate']['accepted_precision'])} of the accepted "
+        f"the review thresholds so that {plain(configuration['cross_validate']['accepted_precision'])} of the accepted "
         "answers are right. The hold-out was answered by the classifier that the service loads, and judged by labels "
         "of single radiographs, never by clusters.",
     )

@@ -8,6 +8,7 @@ hold-out apart and together, by subgroup, against distorted and foreign images, 
 """
 
 import logging
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -69,7 +70,7 @@ def evaluate(run: Run) -> None:
                 metrics[name] = classification_metrics(chosen, resamples=config.resamples, seed=run.config.seed)
         labelled = [row for row in rows if row["label"]]
         metrics |= {"subgroups": subgroup_figures(labelled), "tag": tag_figures(labelled)}
-        _write_pictures(run, answers.where(known_N), classifier.spec.review_threshold)
+        _write_pictures(run, answers.where(known_N), classifier.spec.review_thresholds)
     else:
         logger.warning("no radiograph of the hold-out has a label in %s: nothing is measured", RADIOGRAPH_LABELS)
     run.write_json("evaluate/metrics.json", metrics)
@@ -81,10 +82,10 @@ def _probabilities(
     return np.array([p.probabilities for p in predictions], np.float32).reshape(len(predictions), num_classes)
 
 
-def _write_pictures(run: Run, answers: Answers, review_threshold: float) -> None:
+def _write_pictures(run: Run, answers: Answers, review_thresholds: Sequence[float]) -> None:
     given = answers.given.tolist()
     labels = class_order([*answers.truth, *given])
     counts = confusion_matrix(answers.truth, given, labels)
     run.write("evaluate/confusion.png", plots.confusion(counts, labels, f"Hold-out, {len(given)} radiographs"))
     confidences_N = answers.probabilities_NK.max(1)
-    run.write("evaluate/reliability.png", plots.reliability(confidences_N, answers.hits, review_threshold))
+    run.write("evaluate/reliability.png", plots.reliability(confidences_N, answers.hits, review_thresholds))

@@ -1,6 +1,7 @@
 """The card in the artifact repeats the figures of metrics.json."""
 
 import json
+import re
 
 from samx.artifact import read_artifact, resolve
 from samx.storage import open_storage
@@ -17,5 +18,14 @@ def test_the_card_says_what_metrics_json_says(evaluated: TrainingConfig) -> None
     assert f"Brier score {found['brier']:.3f} ({found['brier_uncalibrated']:.3f})" in card
     worst = min(value for name, value in shares.items() if name != "original")
     assert f", top-1 {100 * worst:.1f} %" in card
+    for entry, threshold in zip(
+        artifact.manifest.model.classes, artifact.manifest.model.review_thresholds, strict=True
+    ):
+        (row,) = re.findall(rf"^\| {entry.label} \| .*$", card, re.MULTILINE)
+        review, accepted, right = row.split(" | ")[3:]
+        assert review == ("always" if threshold == 1 else f"{threshold:.3f}")
+        for cell, name in ((accepted, "accepted"), (right.removesuffix("|"), "accepted_precision")):
+            value = found["per_class"][entry.label][name]["value"]
+            assert cell.strip().partition(" (")[0] == ("" if value is None else f"{100 * value:.1f} %")
     for kind, figures in metrics["foreign"].items():
         assert f"{kind.replace('_', ' ')} {figures['auroc']['value']:.3f}" in card

@@ -70,15 +70,17 @@ def assert_classification(found: Any, saved: Saved, *, seed: int, resamples: int
     assert found["balanced_accuracy"]["value"] == pytest.approx(recall, abs=ROUNDING)
     f1 = f1_score(saved.truth, saved.given, average="macro", zero_division=0)
     assert found["macro_f1"]["value"] == pytest.approx(f1, abs=ROUNDING)
+    accepted = np.array([row["decision"] == "accept" for row in saved.rows])
     assert set(found["per_class"]) == {*saved.truth, *saved.classes}
     for label, figures in found["per_class"].items():
         of_label, answered = [np.array(values) == label for values in (saved.truth, saved.given)]
         assert_proportion(figures["recall"], saved.hits[of_label])
         assert_proportion(figures["precision"], saved.hits[answered])
+        assert_proportion(figures["accepted"], accepted[answered])
+        assert_proportion(figures["accepted_precision"], saved.hits[answered & accepted])
         if answered.any():
             precision = precision_score(saved.truth, saved.given, labels=[label], average="macro", zero_division=0)
             assert figures["precision"]["value"] == pytest.approx(precision, abs=ROUNDING)
-    accepted = np.array([row["decision"] == "accept" for row in saved.rows])
     assert_proportion(found["accepted"], accepted)
     assert_proportion(found["accepted_precision"], saved.hits[accepted])
     regions = [(body_region(t), body_region(g)) for t, g in zip(saved.truth, saved.given, strict=True)]
@@ -136,6 +138,28 @@ def assert_bootstrap(found: Any, saved: Saved, accepted: npt.NDArray[np.bool_], 
         limits = found[name]["bootstrap"]
         assert (limits["low"], limits["high"]) == pytest.approx(expected, abs=ROUNDING), name
         assert limits["resamples"] == resamples
+
+
+@pytest.mark.parametrize("stage", ["evaluate", "cross_validate"])
+def test_decisions_follow_from_the_threshold_of_the_answer_s_class(stage: str, evaluated: TrainingConfig) -> None:
+    run = Run(evaluated)
+    calibration, rows = run.read_json("cross_validate/calibration.json"), run.read_csv(f"{stage}/predictions.csv")
+    confidences = run.read_array(f"{stage}/probabilities.npy").max(1)
+    for row, confidence in zip(rows, confidences.tolist(), strict=True):
+        threshold = calibration["review_thresholds"].get(row["answer"], calibration["review_threshold"])
+        is_unsure = confidence < threshold or threshold >= 1
+        beyond = float(row["out_of_scope_score"]) - calibration["out_of_scope_threshold"]
+        if abs(beyond) < 1e-4:  # the table has four digits
+            continue
+        sure = "out_of_scope" if row["answer"] == NOT_MUSCULOSKELETAL else "accept"
+        assert row["decision"] == ("out_of_scope" if beyond > 0 else "review" if is_unsure else sure)
+
+
+def test_what_is_accepted_out_of_fold_keeps_the_promise(evaluated: TrainingConfig) -> None:
+    rows = [row for row in Run(evaluated).read_csv("cross_validate/predictions.csv") if row["label"]]
+    hits = [row["label"] == row["answer"] for row in rows if row["decision"] == "accept"]
+    assert len(hits) > 10
+    assert sum(hits) >= evaluated.cross_validate.accepted_precision * (len(hits) + 1)
 
 
 def test_the_model_answers_with_every_decision(evaluated: TrainingConfig) -> None:

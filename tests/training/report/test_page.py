@@ -12,7 +12,7 @@ from PIL import Image
 
 from samx.artifact import read_artifact, resolve
 from samx.storage import open_storage
-from training.report.facts import EVALUATE, LABEL, SANITY, read_facts
+from training.report.facts import CALIBRATION, CROSS_VALIDATE, EVALUATE, LABEL, SANITY, read_facts
 from training.report.page import SECTIONS, report_page
 from training.report.pictures import LARGEST_BYTES
 from training.run import Run
@@ -119,6 +119,17 @@ def test_figures_are_those_of_the_run_s_files(text: str, reported: Run) -> None:
             low, high = map(float, re.findall(r"\(([\d.-]+?)(?:-| to )([\d.-]+)\)", shown)[0])
             scale = 100 if "%" in shown else 1
             assert (low, high) == pytest.approx((scale * figure["low"], scale * figure["high"]), abs=0.051)
+    label = reported.read_json("label/classes.json")[0]
+    own = (
+        f"review_thresholds.{label}"
+        if label in reported.read_json(CALIBRATION)["review_thresholds"]
+        else "review_threshold"
+    )
+    assert {
+        f"{CALIBRATION}#{own}",
+        f"{CROSS_VALIDATE}#accepted",
+        f"{CROSS_VALIDATE}#per_class.{label}.accepted",
+    } <= seen
     for needed in (f"{EVALUATE}#holdout.top_1", f"{LABEL}#decisions_per_1000", f"{SANITY}#deletion.grad_cam"):
         assert needed in seen
 
