@@ -215,6 +215,7 @@ def _description(
         preprocessing=spec.preprocessing.model_dump(mode="json"),
         temperature=spec.temperature,
         review_threshold=spec.review_threshold,
+        review_thresholds=dict(zip(spec.labels, spec.review_thresholds, strict=True)),
         out_of_scope_threshold=spec.out_of_scope_threshold,
         metrics=metrics,
         provenance=ModelProvenance(

@@ -181,7 +181,9 @@ class ModelDescription(Answer):
     temperature: float
     """Logits are divided by it, so that probabilities are frequencies."""
     review_threshold: float
-    """Answers of a lower probability have the decision `review`."""
+    """What holds for a class without a threshold of its own; `review_thresholds` has it filled in."""
+    review_thresholds: dict[str, float] = Field(examples=[{"foot": 0.931, "knee": 0.917, "thumb": 1.0}])
+    """By label: answers of a lower probability have the decision `review`; at 1 all of them have it."""
     out_of_scope_threshold: float
     """Radiographs of a higher score have the decision `out_of_scope`."""
     metrics: dict[str, Any] | None

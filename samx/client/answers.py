@@ -159,6 +159,7 @@ class ModelDescription:
     preprocessing: dict[str, Any]
     temperature: float
     review_threshold: float
+    review_thresholds: dict[str, float]
     out_of_scope_threshold: float
     metrics: dict[str, Any] | None
     provenance: ModelProvenance

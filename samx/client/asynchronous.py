@@ -101,7 +101,7 @@ class AsyncClient:
         return (await self._ask(calls.classify_batch(sources, top_k=top_k))).answers
 
     async def model(self) -> answers.ModelDescription:
-        """The model that is served. Example: `(await client.model()).review_threshold`."""
+        """The model that is served. Example: `(await client.model()).review_thresholds["knee"]`."""
         return await self._ask(calls.model())
 
     async def reload_model(self) -> answers.Reloaded:

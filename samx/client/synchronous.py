@@ -98,7 +98,7 @@ class Client:
         return self._ask(calls.classify_batch(sources, top_k=top_k)).answers
 
     def model(self) -> answers.ModelDescription:
-        """The model that is served. Example: `client.model().review_threshold`."""
+        """The model that is served. Example: `client.model().review_thresholds["knee"]`."""
         return self._ask(calls.model())
 
     def reload_model(self) -> answers.Reloaded:

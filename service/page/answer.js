@@ -3,7 +3,7 @@
 import { announce, bar, byId, element, icon, nameOf, percent, short, show, size } from "./dom.js";
 import { isOpen, selected, tagAgreement } from "./entries.js";
 import { explain, mayTryAgain } from "./failures.js";
-import { model } from "./model.js";
+import { isNever, model } from "./model.js";
 
 const ICONS = {
   accept: "M6.5 12.5l4 4L17.5 8.5",
@@ -58,8 +58,11 @@ function inWords({ decision, classes: [best] }) {
   const name = nameOf(best.label);
   if (decision === "accept") return [name, "Accept: the model is sure enough to sort this by itself."];
   if (decision === "review") {
-    const limit = percent(model.review_threshold);
-    return [`Review: perhaps ${name.toLowerCase()}`, `Less sure than the ${limit} that the model needs to sort by itself. A person should decide.`];
+    const threshold = model.review_thresholds[best.label];
+    const why = isNever(threshold)
+      ? "The model never sorts this class by itself: too many of these answers were wrong."
+      : `Less sure than the ${percent(threshold)} that the model needs to sort this class by itself.`;
+    return [`Review: perhaps ${name.toLowerCase()}`, `${why} A person should decide.`];
   }
   return best.label === "not_musculoskeletal"
     ? ["Not musculoskeletal", "Out of scope: the model recognises something that it does not sort."]

@@ -44,7 +44,7 @@ function showModel() {
   byId("about-figures").replaceChildren(...figures());
   const facts = {
     Network: `${model.backbone}, ${count(model.classes.length, "class", "classes")}`,
-    Review: `below ${percent(model.review_threshold)}`,
+    Review: reviewed(),
     "Out of scope": `farther than ${short(model.out_of_scope_threshold)} from the training data`,
     "Trained on": count(model.provenance.num_radiographs, "radiograph"),
     Made: model.provenance.created_at.slice(0, 10),
@@ -52,7 +52,27 @@ function showModel() {
   byId("about-facts").replaceChildren(
     ...Object.entries(facts).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, value)]),
   );
-  byId("about-classes").textContent = model.classes.map(({ label }) => nameOf(label)).join(", ");
+  byId("about-classes").replaceChildren(...classes());
+}
+
+/** Thresholds of 1 are never reached. */
+export const isNever = (threshold) => threshold >= 1;
+
+/** Below which probability a person should look, in one line. */
+function reviewed() {
+  const reached = Object.values(model.review_thresholds).filter((threshold) => !isNever(threshold));
+  if (!reached.length) return "always";
+  const [low, high] = [percent(Math.min(...reached)), percent(Math.max(...reached))];
+  return low === high ? `below ${low}` : `below ${low} to ${high}, by class`;
+}
+
+/** Names of the classes; the threshold of one appears when it is pointed at, and those that are always reviewed are marked. */
+function classes() {
+  return model.classes.map(({ label }, index) => {
+    const threshold = model.review_thresholds[label];
+    const text = nameOf(label) + (isNever(threshold) ? " (always reviewed)" : "") + (index < model.classes.length - 1 ? ", " : "");
+    return element("span", { title: isNever(threshold) ? "Review: always" : `Review: below ${percent(threshold)}` }, text);
+  });
 }
 
 /** Rows of what was measured on radiographs that the model had never seen; values with their 95 % interval. */

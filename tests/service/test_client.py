@@ -112,6 +112,7 @@ def test_the_real_server_answers_the_sync_client(server: Server, knee_dicom: byt
         answers = client.classify_batch([good, bad, synthetic_png(3)])
         picture = Image.open(io.BytesIO(client.overlay(good)))
         description = client.model()
+    assert description.review_thresholds == dict.fromkeys(LABELS, description.review_threshold)
     expected = server.classify(knee_dicom).json()["classes"][0]
     assert (alone.classes[0].label, alone.classes[0].probability) == (
         expected["label"],

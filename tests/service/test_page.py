@@ -348,6 +348,50 @@ def test_model_is_told_with_its_figures(open_page: Open, server: Server) -> None
     assert not page.locator("#about").is_visible()
 
 
+@pytest.mark.parametrize(("own", "said"), [(0.923, "than the 92.3 %"), (1.0, "never sorts this class by itself")])
+def test_review_is_explained_by_the_threshold_of_the_class(
+    open_page: Open, server: Server, own: float, said: str
+) -> None:
+    description = server.client.get("/model").json()
+    best = server.classify(synthetic_png(1)).json()["classes"][0]["label"]
+    description["review_thresholds"] = dict.fromkeys(description["review_thresholds"], 0.777) | {best: own}
+    page = open_page()
+    page.route("**/model", lambda route: route.fulfill(json=description))
+    page.reload()
+    page.locator("#model-open:enabled").wait_for()
+    page.route("**/classify?*", lambda route: route.fulfill(json=route.fetch().json() | {"decision": "review"}))
+    choose(page, given("a.png", synthetic_png(1)))
+    page.locator("#result").wait_for()
+    assert said in page.locator("#decision-text").inner_text()
+    assert "77.7" not in page.locator("#decision-text").inner_text()
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "line", "marked"),
+    [
+        ((0.9, 0.9, 0.9, 0.9), "below 90.0 %", 0),
+        ((0.9, 1.0, 0.95, 0.9), "below 90.0 % to 95.0 %, by class", 1),
+        ((1.0, 1.0, 1.0, 1.0), "always", 4),
+    ],
+)
+def test_thresholds_of_the_classes_are_told_in_one_line(
+    open_page: Open, server: Server, thresholds: tuple[float, ...], line: str, marked: int
+) -> None:
+    description = server.client.get("/model").json()
+    labels = [entry["label"] for entry in description["classes"]]
+    description["review_thresholds"] = dict(zip(labels, thresholds, strict=True))
+    page = open_page()
+    page.route("**/model", lambda route: route.fulfill(json=description))
+    page.reload()
+    page.locator("#model-open:enabled").click()
+    assert page.locator("#about-facts dd").nth(1).inner_text() == line
+    names = page.locator("#about-classes").inner_text()
+    assert names.count("(always reviewed)") == marked
+    assert names.replace(" (always reviewed)", "") == "Foot, Hand, Knee, Not musculoskeletal"
+    titles = [page.locator("#about-classes span").nth(index).get_attribute("title") for index in range(4)]
+    assert titles[0] == ("Review: always" if thresholds[0] == 1 else "Review: below 90.0 %")
+
+
 def test_model_that_is_replaced_meanwhile_is_noticed(page: Page, server: Server) -> None:
     newer = server.client.get("/model").json() | {"version": "2.0.0"}
     page.route("**/model", lambda route: route.fulfill(json=newer))
