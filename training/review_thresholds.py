@@ -22,7 +22,7 @@ from samx.artifact import NEVER_ACCEPTED
 
 PRIOR_ANSWERS = 100
 """As many answers of its own set a class apart from the others as much as it stays with them."""
-_SUREST = float(np.nextafter(np.float32(1), np.float32(0)))
+SUREST = float(np.nextafter(np.float32(1), np.float32(0)))
 """A probability may be rounded to 1, which no threshold below `NEVER_ACCEPTED` may tell from the number before it."""
 
 Floats = npt.NDArray[np.float64]
@@ -55,13 +55,13 @@ def review_thresholds(
         threshold keeps the promise.
     """
     trust_K, common = trust(confidences_N, hits_N, given_N, num_classes=num_classes)
-    scores_N = np.minimum(confidences_N, _SUREST) * trust_K[given_N]
+    scores_N = np.minimum(confidences_N, SUREST) * trust_K[given_N]
     cut = lowest_cut(scores_N[acceptable_N], hits_N[acceptable_N], precision)
     if cut is None:
         return np.full(num_classes, NEVER_ACCEPTED), NEVER_ACCEPTED
     # A hair less, since the quotient of the rounded product may be more than the probability was.
     thresholds = cut / np.append(trust_K, common) * (1 - 1e-12)
-    thresholds[thresholds > _SUREST] = NEVER_ACCEPTED
+    thresholds[thresholds > SUREST] = NEVER_ACCEPTED
     return thresholds[:-1], float(thresholds[-1])
 
 
