@@ -39,8 +39,9 @@ class IndexConfig(Section):
     pseudonym_salt: str = ""
     """Secret that is hashed with Patient ID, so that the index holds pseudonyms which nobody else can recompute."""
     attributes: str | None = None
-    """CSV with a row per picture: key, patient, site, view, laterality, sex, age_group; a path or s3:// URL. Pictures
-    carry no attributes of their own; without a table each is a patient of its own. See training/public_data.md."""
+    """CSV with a row per picture: key, patient, site, view, laterality, sex, age_group, and perhaps implant, which
+    is taken for DICOM files too; a path or s3:// URL. Pictures carry no attributes of their own; without a table each
+    is a patient of its own. See training/public_data.md."""
 
 
 class SplitConfig(Section):

@@ -15,7 +15,7 @@ Part = Literal["development", "holdout_internal", "holdout_external"]
 
 INDEX_COLUMNS = (
     "key", "etag", "sha256", "format", "rows", "columns", "patient", "site", "body_part_examined", "view_position",
-    "laterality", "sex", "age_group", "described_label", "was_negative", "perceptual_hash", "duplicate_of",
+    "laterality", "sex", "age_group", "implant", "described_label", "was_negative", "perceptual_hash", "duplicate_of",
 )  # fmt: skip
 SPLIT_COLUMNS = ("key", "part", "fold")
 

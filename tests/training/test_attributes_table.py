@@ -43,6 +43,7 @@ def test_decades_are_allowed(age_group: str, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"age_group": "47"}, "line 2: age_group is '47'"),
+        ({"implant": "1"}, "line 2: implant is '1'"),
         ({"age_group": "10-29"}, "line 2: age_group is '10-29'"),
         ({"sex": "male"}, "line 2: sex is 'male'"),
         ({"laterality": "left"}, "line 2: laterality is 'left'"),
@@ -98,6 +99,25 @@ def test_dicom_files_keep_their_own_attributes(export: Path, tmp_path: Path) -> 
     rows = run.read_csv("index/index.csv")
     assert [row["key"] for row in rows] == ["a.dcm", "b.dcm"]
     assert "Westhaven" not in rows[0]["site"] and pseudonym("P1", "") not in rows[0]["patient"]
+
+
+def test_implants_are_told_of_pictures_and_dicom_files(export: Path, tmp_path: Path) -> None:
+    """No attribute of a radiograph says so."""
+    dicom = sorted((export / "radiographs").glob("0*.dcm"))
+    files = {"a.png": synthetic_png(1), "b.dcm": dicom[0].read_bytes(), "c.dcm": dicom[1].read_bytes()}
+    rows = [ROW | {"implant": "no"}, ROW | {"key": "b.dcm", "implant": "yes"}]
+    run = Run(source_of(tmp_path, files, *rows))
+    index(run)
+    assert {row["key"]: row["implant"] for row in run.read_csv("index/index.csv")} == {
+        "a.png": "no",
+        "b.dcm": "yes",
+        "c.dcm": "",
+    }
+
+
+def test_a_table_without_the_column_of_implants_is_read(tmp_path: Path) -> None:
+    older = tuple(column for column in ATTRIBUTE_COLUMNS if column != "implant")
+    assert read_attributes(written(tmp_path, ROW, columns=older))["a.png"] == ROW
 
 
 def test_rows_without_a_file_stop_the_index_and_a_mended_source_is_listed_again(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from samx.classifier import Prediction
 
 PREDICTION_COLUMNS = (
     "key", "part", "patient", "site", "label", "answer", "second", "probability", "decision", "out_of_scope_score",
-    "tag", "tag_agrees", "tag_is_right", "sex", "age_group", "view",
+    "tag", "tag_agrees", "tag_is_right", "sex", "age_group", "implant", "view",
 )  # fmt: skip
 YES, NO, UNKNOWN = "true", "false", ""
 
@@ -41,6 +41,7 @@ def prediction_row(index_row: Mapping[str, str], label: str, prediction: Predict
         "tag_is_right": _as_text(tag_agrees(label, tag) if label else None),
         "sex": index_row.get("sex", ""),
         "age_group": index_row.get("age_group", ""),
+        "implant": index_row.get("implant", ""),
         "view": index_row["view_position"],
     }
 

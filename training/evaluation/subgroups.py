@@ -8,13 +8,21 @@ from training.evaluation.intervals import proportion
 from training.evaluation.predictions import NO, YES
 
 UNKNOWN = "(unknown)"
-_COLUMNS = {"site": "site", "sex": "sex", "age_group": "age_group", "view": "view", "tag": "tag_is_right"}
+_COLUMNS = {
+    "site": "site",
+    "sex": "sex",
+    "age_group": "age_group",
+    "implant": "implant",
+    "view": "view",
+    "tag": "tag_is_right",
+}
 _TAGS = {YES: "right", NO: "wrong"}
 
 
 def subgroup_figures(rows: Sequence[Mapping[str, object]]) -> dict[str, dict[str, dict[str, object]]]:
     """Number and top-1 of the radiographs of each site, sex, decade of age and view, and by whether the tag is right.
 
+    Radiographs with and without an implant stand apart where a table said so of some, else there is no such group.
     Intervals are Wilson's; a difference between two groups may be one of the labels they hold.
 
     Args:
@@ -26,6 +34,8 @@ def subgroup_figures(rows: Sequence[Mapping[str, object]]) -> dict[str, dict[str
         if name == "tag":
             values = [_TAGS.get(value, "") for value in values]
         figures[name] = {}
+        if name == "implant" and not any(values):
+            continue
         for value in sorted(set(values)):
             hits = [row["label"] == row["answer"] for row, other in zip(rows, values, strict=True) if other == value]
             figures[name][value or UNKNOWN] = {"n": len(hits), "top_1": proportion(np.array(hits, bool))}

@@ -88,7 +88,7 @@ def _row(radiograph: PublicRadiograph, below: str, site: str, data_set: str) -> 
         "key": f"{below}{radiograph.key}",
         "patient": hashlib.sha256(of_whom.encode()).hexdigest()[:16] if radiograph.patient else "",
         "site": site,
-        **{column: getattr(radiograph, column) for column in ("view", "laterality", "sex", "age_group")},
+        **{column: getattr(radiograph, column) for column in ("view", "laterality", "sex", "age_group", "implant")},
     }
 
 

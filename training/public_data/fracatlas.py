@@ -26,7 +26,8 @@ def radiographs(tree: Tree) -> list[PublicRadiograph]:
         key = f"images/{folder}/{row['image_id']}"
         if key in there:
             label = "" if row["mixed"] == "1" else _only(row, _REGIONS)
-            found.append(PublicRadiograph(key, label, view=_only(row, _VIEWS)))
+            implant = {"1": "yes", "0": "no"}.get(row.get("hardware", ""), "")
+            found.append(PublicRadiograph(key, label, view=_only(row, _VIEWS), implant=implant))
     if not found:
         raise tree.wrong_layout(f"images/Fractured/ and images/Non_fractured/ with {rows[0]['image_id']} and the like")
     return found

@@ -25,6 +25,8 @@ class PublicRadiograph:
     """`F` or `M`."""
     age_group: str = ""
     """A decade of years, as in the index."""
+    implant: str = ""
+    """`yes` or `no`."""
 
 
 @dataclass(frozen=True, slots=True)

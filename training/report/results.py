@@ -169,12 +169,12 @@ def confidence(facts: Facts) -> str:
 
 
 def subgroups(facts: Facts) -> str:
-    """Accuracy by site, sex, age, view and tag."""
+    """Accuracy by site, sex, age, implant where known, view and tag."""
     found = facts.at(EVALUATE, "subgroups")
     if not found:
         return not_measured("Accuracy by site, sex, age, view and tag")
     tables = []
-    for group in ("site", "sex", "age_group", "view", "tag"):
+    for group in ("site", "sex", "age_group", "implant", "view", "tag"):
         values = found.get(group) or {}
         rows: list[Row] = [
             [

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from samx.errors import SamxError, WrongInput
 from samx.storage import Storage, StoredObject, open_storage
-from training.attributes_table import ATTRIBUTE_COLUMNS, filled, read_attributes
+from training.attributes_table import ATTRIBUTE_COLUMNS, NOT_IN_DICOM, filled, read_attributes
 from training.dataset import INDEX_COLUMNS, images_key
 from training.duplicates import first_of_groups, near_duplicates
 from training.run import Run
@@ -101,10 +101,13 @@ def _frozen_attributes(run: Run) -> dict[str, dict[str, str]] | None:
 
 
 def _attributed(result: Reading, attributes: Mapping[str, Mapping[str, str]] | None) -> Reading:
-    """A picture with what the table says of it; one without a row is rejected: nobody knows whose it is."""
-    if attributes is None or result.row is None or result.row["format"] == "dicom":
+    """A radiograph with what the table says of it; a picture without a row is rejected: nobody knows whose it is."""
+    if attributes is None or result.row is None:
         return result
     key = str(result.row["key"])
+    if result.row["format"] == "dicom":
+        told = {column: value for column, value in attributes.get(key, {}).items() if column in NOT_IN_DICOM}
+        return Reading(filled(result.row, told), result.image, None)
     if key in attributes:
         return Reading(filled(result.row, attributes[key]), result.image, None)
     detail = "the table that index.attributes names has no row with this key"

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from samx.phantom import export_phantom
+from samx.storage import open_storage
 from tests.training.small_run import small_config
-from training.config import ClusterConfig, CrossValidateConfig, FinetuneConfig, TrainingConfig
+from training.attributes_table import ATTRIBUTE_COLUMNS
+from training.config import ClusterConfig, CrossValidateConfig, FinetuneConfig, IndexConfig, TrainingConfig
 from training.job import run_all
+from training.run import read_table, table_bytes
 
 
 @pytest.fixture(scope="session")
@@ -15,12 +18,18 @@ def few_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """120 synthetic radiographs, most of them of five labels, so that something can be learned; never write into it."""
     folder = tmp_path_factory.mktemp("few-labels")
     export_phantom(folder, num_radiographs=120, seed=5, size=64, workers=1, imbalance=300)
+    rows = [
+        dict.fromkeys(ATTRIBUTE_COLUMNS, "") | {"key": row["key"], "implant": "yes" if row["implant"] == "1" else "no"}
+        for row in read_table(open_storage(folder), "truth.csv")
+    ]
+    (folder / "implants.csv").write_bytes(table_bytes(rows, ATTRIBUTE_COLUMNS))
     return folder
 
 
 def answering_config(export: Path, folder: Path, **changes: object) -> TrainingConfig:
     """Small, but it gets about half of the hold-out right and accepts some of it."""
     learning = {
+        "index": IndexConfig(shard_size=16, num_workers=1, attributes=str(export / "implants.csv")),
         "cluster": ClusterConfig(num_clusters=16, pca_dim=16, sheet_columns=4),
         "finetune": FinetuneConfig(epochs=8, batch_size=16, learning_rate=1e-3),
         "cross_validate": CrossValidateConfig(accepted_precision=0.6),

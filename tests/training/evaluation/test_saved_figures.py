@@ -18,9 +18,10 @@ from sklearn.metrics import (
 
 from samx.anatomy import NOT_MUSCULOSKELETAL, tag_agrees
 from samx.body_region import body_region
+from samx.storage import open_storage
 from training.config import TrainingConfig
 from training.evaluation.robustness import ROBUSTNESS_COLUMNS
-from training.run import RADIOGRAPH_LABELS, Run
+from training.run import RADIOGRAPH_LABELS, Run, read_table
 from training.stages.evaluate import evaluate
 
 ROUNDING = 1e-6
@@ -225,7 +226,12 @@ def test_uncalibrated_probabilities_are_those_at_temperature_1(evaluated: Traini
 def test_subgroups_and_tags_follow_from_the_saved_answers(evaluated: TrainingConfig) -> None:
     run, saved = Run(evaluated), Saved(Run(evaluated), "evaluate")
     metrics = run.read_json("evaluate/metrics.json")
-    for name in ("site", "sex", "age_group", "view"):
+    implants = {
+        row["key"]: row["implant"] for row in read_table(open_storage(Path(evaluated.source).parent), "truth.csv")
+    }
+    assert {row["implant"] for row in saved.rows} == {"yes", "no"}
+    assert all((row["implant"] == "yes") == (implants[row["key"]] == "1") for row in saved.rows)
+    for name in ("site", "sex", "age_group", "implant", "view"):
         values = np.array([row[name] or "(unknown)" for row in saved.rows])
         assert set(metrics["subgroups"][name]) == set(values.tolist())
         for value, figures in metrics["subgroups"][name].items():

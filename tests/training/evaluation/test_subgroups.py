@@ -16,11 +16,14 @@ def row(tag: str, label: str, **known: str) -> dict[str, object]:
 
 
 def test_a_row_holds_answer_tag_and_what_is_known() -> None:
-    found = row("Knie rechts", "knee", patient="p", site="s", sex="F", age_group="40-49", view_position="AP")
+    found = row(
+        "Knie rechts", "knee", patient="p", site="s", sex="F", age_group="40-49", implant="yes", view_position="AP"
+    )
     assert set(found) | {"part"} == set(PREDICTION_COLUMNS)
     assert (found["answer"], found["second"], found["probability"]) == ("knee", "hand", "0.700000")
     assert (found["tag"], found["tag_agrees"], found["tag_is_right"]) == ("knee", "true", "true")
     assert (found["patient"], found["sex"], found["age_group"], found["view"]) == ("p", "F", "40-49", "AP")
+    assert found["implant"] == "yes"
 
 
 def test_a_region_has_no_label_of_its_own_and_agrees_with_what_lies_in_it() -> None:
@@ -34,8 +37,24 @@ def test_nothing_is_said_of_unknown_tags_and_labels() -> None:
 
 
 def test_an_index_of_before_has_no_sex() -> None:
-    old = {name: "" for name in INDEX_COLUMNS if name not in ("sex", "age_group")}
-    assert prediction_row(old, "", KNEE)["sex"] == ""
+    old = {name: "" for name in INDEX_COLUMNS if name not in ("sex", "age_group", "implant")}
+    assert prediction_row(old, "", KNEE)["sex"] == prediction_row(old, "", KNEE)["implant"] == ""
+
+
+def test_implants_are_a_subgroup_only_where_some_are_known() -> None:
+    told = [
+        row("", "knee", implant="yes"),
+        row("", "hand", implant="yes"),
+        row("", "knee", implant="no"),
+        row("", "knee"),
+    ]
+    found = subgroup_figures(told)["implant"]
+    assert {value: (figures["n"], figures["top_1"]["value"]) for value, figures in found.items()} == {
+        "yes": (2, 0.5),
+        "no": (1, 1.0),
+        "(unknown)": (1, 1.0),
+    }
+    assert subgroup_figures([row("", "knee"), row("", "hand")])["implant"] == {}
 
 
 def test_subgroups_and_tags_by_hand() -> None:

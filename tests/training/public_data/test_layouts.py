@@ -60,7 +60,7 @@ def test_fracatlas_labels_are_single_regions(tmp_path: Path) -> None:
             {"image_id": "IMG0000001.jpg", "hand": 1, "frontal": 1},
             {"image_id": "IMG0000002.jpg", "leg": 1, "fractured": 1, "lateral": 1},
             {"image_id": "IMG0000003.jpg", "leg": 1, "hip": 1, "mixed": 1, "frontal": 1},
-            {"image_id": "IMG0000004.jpg", "shoulder": 1, "hand": 1, "oblique": 1},
+            {"image_id": "IMG0000004.jpg", "shoulder": 1, "hand": 1, "hardware": 1, "oblique": 1},
             {"image_id": "IMG0000005.jpg", "hip": 1, "multiscan": 1, "frontal": 1, "lateral": 1},
             {"image_id": "IMG0000006.jpg", "hand": 1, "mixed": 1, "frontal": 1},
             {"image_id": "IMG0000007.jpg", "frontal": 1},
@@ -80,6 +80,8 @@ def test_fracatlas_labels_are_single_regions(tmp_path: Path) -> None:
     }
     assert run.read_json("index/summary.json")["num_patients"] == 7
     assert {row["site"] for row in rows.values()} == {"FracAtlas"}
+    assert {key[-8:-4] for key, row in rows.items() if row["implant"] == "yes"} == {"0004"}
+    assert {row["implant"] for row in rows.values()} == {"yes", "no"}
 
 
 def test_a_picture_that_the_table_lacks_is_rejected_and_one_that_is_not_there_left_out(tmp_path: Path) -> None:
