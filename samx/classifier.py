@@ -133,7 +133,7 @@ class Classifier:
         """The `(S, S)` uint8 image that `classify` takes."""
         return preprocess(radiograph, self.spec.preprocessing)
 
-    def read(self, data: bytes) -> tuple[Radiograph, npt.NDArray[np.uint8]]:
+    def read(self, data: bytes | memoryview) -> tuple[Radiograph, npt.NDArray[np.uint8]]:
         """Read a file and preprocess it.
 
         Raises:

@@ -72,7 +72,9 @@ class Radiograph:
     """Whether air was bright, against what the file says or for lack of it, and the grey values have been inverted."""
 
 
-def read_radiograph(data: bytes, *, working_size: int = 512, limits: ReadLimits = DEFAULT_LIMITS) -> Radiograph:
+def read_radiograph(
+    data: bytes | memoryview, *, working_size: int = 512, limits: ReadLimits = DEFAULT_LIMITS
+) -> Radiograph:
     """Reads one file, whose format is told by its first bytes.
 
     Args:
@@ -101,7 +103,7 @@ def read_radiograph(data: bytes, *, working_size: int = 512, limits: ReadLimits 
     raise NotARadiographFormat("unknown_format", f"{len(data)} bytes that are not DICOM, PNG, JPEG or TIFF")
 
 
-def _read_dicom(data: bytes, working_size: int, limits: ReadLimits) -> Radiograph:
+def _read_dicom(data: bytes | memoryview, working_size: int, limits: ReadLimits) -> Radiograph:
     file = dicom.parse(data, limits)
     pixel_data = check_supported(file)
     elements, stored_as = file.elements, image_pixel(file.elements)

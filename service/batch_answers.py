@@ -21,6 +21,7 @@ from service.serving import Served
 from service.upload import (
     FILE_FIELD,
     Parameters,
+    announced_bytes,
     counted_body,
     malformed_form,
     media_type_of,
@@ -60,7 +61,14 @@ async def answer_files(request: Request, inference: Inference, served: Served, *
 
     try:
         async with _as_problems(settings.batch_timeout_seconds):
-            async for part in read_parts(content_type, body, max_files=limits[0], max_file_bytes=limits[1]):
+            parts = read_parts(
+                content_type,
+                body,
+                max_files=limits[0],
+                max_file_bytes=limits[1],
+                announced_bytes=announced_bytes(request),
+            )
+            async for part in parts:
                 if part.name != FILE_FIELD:
                     detail = f"A field is not known; only '{FILE_FIELD}' is, and parameters are given in the query."
                     raise ProblemError(400, "unknown_parameter", detail)

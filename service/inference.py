@@ -86,7 +86,7 @@ class Inference:
             retry_after = {"Retry-After": str(self._appointments.next_seconds())}
             raise ProblemError(503, "deadline_exceeded", detail, retry_after) from None
 
-    async def classify(self, served: Served, data: bytes, parameters: Parameters) -> "Classification":
+    async def classify(self, served: Served, data: memoryview, parameters: Parameters) -> "Classification":
         """The answer for one file.
 
         Raises:
@@ -101,7 +101,7 @@ class Inference:
             metrics.observe_phase("grad_cam", time.perf_counter() - begun)
             return _counted(answer)
 
-    async def overlay(self, served: Served, data: bytes, parameters: Parameters) -> bytes:
+    async def overlay(self, served: Served, data: memoryview, parameters: Parameters) -> bytes:
         """The radiograph with its heat map over it, as a PNG.
 
         Raises:
@@ -115,7 +115,9 @@ class Inference:
             metrics.observe_phase("grad_cam", time.perf_counter() - begun)
             return png
 
-    async def _predict(self, served: Served, data: bytes, parameters: Parameters) -> "tuple[Radiograph, Prediction]":
+    async def _predict(
+        self, served: Served, data: memoryview, parameters: Parameters
+    ) -> "tuple[Radiograph, Prediction]":
         served.model.check(parameters)
         begun = time.perf_counter()
         reading = await self._threads.run(served.model.read, data)

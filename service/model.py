@@ -100,7 +100,7 @@ class Model:
             detail = f"top_k is {parameters.top_k}; this model has {len(self._classes)} classes."
             raise ProblemError(400, "invalid_top_k", detail)
 
-    def read(self, data: bytes) -> Reading:
+    def read(self, data: bytes | memoryview) -> Reading:
         """Read a file.
 
         Raises:

@@ -4,12 +4,13 @@ python-multipart finds the boundaries; the bytes between them are copied once, s
 builds around the same parser (a message list per chunk, temporary files, a thread per write) takes three times as long.
 """
 
-import io
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from python_multipart.multipart import MultipartParser, parse_options_header
+
+from service.pieces import Pieces
 
 MULTIPART: Final = "multipart/form-data"
 MAX_FIELDS: Final = 8
@@ -30,14 +31,14 @@ class Part:
     """Of the field."""
     is_file: bool
     """Whether it came with a file name, which itself is not kept."""
-    data: bytes
+    data: memoryview
     """Its bytes; the first ones only where it is too large."""
     too_large: bool
     """Whether it had more bytes than were allowed."""
 
 
 async def read_parts(
-    content_type: str, stream: AsyncIterator[bytes], *, max_files: int, max_file_bytes: int
+    content_type: str, stream: AsyncIterator[bytes], *, max_files: int, max_file_bytes: int, announced_bytes: int = 0
 ) -> AsyncIterator[Part]:
     """Give each part as soon as it is complete.
 
@@ -46,11 +47,12 @@ async def read_parts(
         stream: the body.
         max_files: parts with a file name that are taken.
         max_file_bytes: largest file; what a larger one has beyond that is dropped.
+        announced_bytes: of the body, 0 where nobody said.
 
     Raises:
         MalformedMultipart: no form, no closing boundary, or too many parts, fields or headers.
     """
-    form = _Form(content_type, max_files=max_files, max_file_bytes=max_file_bytes)
+    form = _Form(content_type, max_files=max_files, max_file_bytes=max_file_bytes, announced_bytes=announced_bytes)
     async for chunk in stream:
         form.feed(chunk)
         for part in form.take():
@@ -62,14 +64,15 @@ async def read_parts(
 class _Form:
     """What the parser's callbacks fill."""
 
-    def __init__(self, content_type: str, *, max_files: int, max_file_bytes: int) -> None:
+    def __init__(self, content_type: str, *, max_files: int, max_file_bytes: int, announced_bytes: int) -> None:
         self.ended = False
         self._max_files, self._max_file_bytes = max_files, max_file_bytes
+        self._announced_bytes = min(announced_bytes, max_file_bytes)
         self._num_files = self._num_fields = 0
         self._complete: list[Part] = []
         self._header_name, self._header_value, self._disposition = b"", b"", b""
         self._name, self._is_file = "", False
-        self._data, self._room, self._too_large = io.BytesIO(), 0, False
+        self._data, self._room, self._too_large = Pieces(), 0, False
         try:
             boundary = parse_options_header(content_type)[1][b"boundary"]
             callbacks: Any = {name: getattr(self, f"_{name}") for name in _CALLBACKS}
@@ -117,20 +120,20 @@ class _Form:
         self._num_fields += not self._is_file
         if self._num_files > self._max_files or self._num_fields > MAX_FIELDS:
             raise MalformedMultipart("too many parts")
-        self._data = io.BytesIO()  # its value is handed out without another copy
+        self._data = Pieces(self._announced_bytes if self._is_file else 0)
         self._room = self._max_file_bytes if self._is_file else MAX_FIELD_BYTES
         self._too_large = False
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
         self._room -= end - start
         if self._room >= 0:
-            self._data.write(memoryview(data)[start:end])
+            self._data.add(memoryview(data)[start:end])
         else:
             self._too_large = True
 
     def _on_part_end(self) -> None:
-        self._complete.append(Part(self._name, self._is_file, self._data.getvalue(), self._too_large))
-        self._data = io.BytesIO()
+        self._complete.append(Part(self._name, self._is_file, self._data.whole(), self._too_large))
+        self._data = Pieces()
 
     def _on_end(self) -> None:
         self.ended = True

@@ -4,7 +4,6 @@ The body is counted while it arrives and never touches the disk. A file is bytes
 or as the body itself; text in its place is refused, and nothing is ever fetched from a URL.
 """
 
-import io
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Annotated
@@ -14,6 +13,7 @@ import pydantic
 from starlette.requests import ClientDisconnect, Request
 
 from service.multipart import MULTIPART, MalformedMultipart, Part, read_parts
+from service.pieces import Pieces
 from service.problems import ProblemError
 
 FILE_FIELD = "file"
@@ -41,7 +41,7 @@ class Parameters(pydantic.BaseModel):
 class Upload:
     """One radiograph as it was sent."""
 
-    data: bytes
+    data: memoryview
     parameters: Parameters
 
 
@@ -67,7 +67,7 @@ async def read_upload(request: Request, *, max_body_bytes: int, timeout_seconds:
         with anyio.fail_after(timeout_seconds):
             if media_type == MULTIPART:
                 return await _read_form(request, stream, max_body_bytes)
-            return _upload_of(await _read_raw(stream), request.query_params.multi_items())
+            return _upload_of(await _read_raw(stream, announced_bytes(request)), request.query_params.multi_items())
     except TimeoutError:
         detail = f"The body did not arrive within {timeout_seconds:g} seconds."
         raise ProblemError(408, "body_too_slow", detail) from None
@@ -88,10 +88,15 @@ def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes,
     """
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise ProblemError(415, "unsupported_content_encoding", "Send the body as it is, without Content-Encoding.")
-    announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and (len(announced) > 20 or int(announced) > max_body_bytes):
+    if announced_bytes(request) > max_body_bytes:
         raise too_large(max_body_bytes)
     return _counted(request, max_body_bytes)
+
+
+def announced_bytes(request: Request) -> int:
+    """The body's Content-Length; 0 where none is given."""
+    announced = request.headers.get("content-length", "")
+    return int(announced[:20]) if announced.isdecimal() else 0
 
 
 async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
@@ -110,24 +115,33 @@ def too_large(max_body_bytes: int) -> ProblemError:
     )
 
 
-async def _read_raw(stream: AsyncGenerator[bytes, None]) -> bytes:
-    buffer = io.BytesIO()  # its value is handed out without another copy
+async def _read_raw(stream: AsyncGenerator[bytes, None], announced: int) -> memoryview:
+    pieces = Pieces(announced)
     async for chunk in stream:
-        buffer.write(chunk)
-    return buffer.getvalue()
+        pieces.add(chunk)
+    return pieces.whole()
 
 
 async def _read_form(request: Request, stream: AsyncGenerator[bytes, None], max_body_bytes: int) -> Upload:
     content_type = request.headers["content-type"]
     try:
-        parts = [part async for part in read_parts(content_type, stream, max_files=2, max_file_bytes=max_body_bytes)]
+        parts = [
+            part
+            async for part in read_parts(
+                content_type,
+                stream,
+                max_files=2,
+                max_file_bytes=max_body_bytes,
+                announced_bytes=announced_bytes(request),
+            )
+        ]
     except MalformedMultipart as error:
         raise malformed_form() from error
     if any(part.too_large and part.name != FILE_FIELD for part in parts):
         raise malformed_form()
     given = [
         *request.query_params.multi_items(),
-        *((part.name, part.data.decode("utf-8", "replace")) for part in parts if part.name != FILE_FIELD),
+        *((part.name, bytes(part.data).decode("utf-8", "replace")) for part in parts if part.name != FILE_FIELD),
     ]
     return _upload_of(_file_of([part for part in parts if part.name == FILE_FIELD]), given)
 
@@ -138,7 +152,7 @@ def malformed_form() -> ProblemError:
     return ProblemError(400, "malformed_multipart", detail)
 
 
-def _file_of(parts: list[Part]) -> bytes:
+def _file_of(parts: list[Part]) -> memoryview:
     if not parts:
         raise ProblemError(400, "no_file", f"The form has no field '{FILE_FIELD}'. {_HOW_TO_SEND}")
     if len(parts) > 1:
@@ -159,12 +173,12 @@ def require_file(part: Part) -> None:
         raise ProblemError(400, "file_is_text", detail)
 
 
-def _upload_of(data: bytes, given: list[tuple[str, str]]) -> Upload:
+def _upload_of(data: memoryview, given: list[tuple[str, str]]) -> Upload:
     require_content(data)
     return Upload(data, parameters_of(given))
 
 
-def require_content(data: bytes) -> None:
+def require_content(data: memoryview) -> None:
     """Refuse nothing at all.
 
     Raises:

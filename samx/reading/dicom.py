@@ -136,7 +136,7 @@ class ParsedFile:
     pixel_data: PixelData | None
 
 
-def looks_like_dicom(data: bytes) -> bool:
+def looks_like_dicom(data: bytes | memoryview) -> bool:
     """Tells whether bytes are a DICOM file, PS3.10 section 7.1, or a data set without preamble or meta information."""
     if data[128:132] == b"DICM":
         return True
@@ -145,7 +145,7 @@ def looks_like_dicom(data: bytes) -> bool:
     return is_vr(data[4:6]) or int.from_bytes(data[4:8], "little") <= 64
 
 
-def parse(data: bytes, limits: ReadLimits) -> ParsedFile:
+def parse(data: bytes | memoryview, limits: ReadLimits) -> ParsedFile:
     """Splits a DICOM file up to its pixels.
 
     Raises:

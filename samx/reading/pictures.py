@@ -30,13 +30,13 @@ _ORIENTATION = 0x0112  # Exif 2.32, section 4.6.4; TIFF 6.0, section 8
 _ON_ITS_SIDE, _FROM_THE_BOTTOM, _FROM_THE_RIGHT = (5, 6, 7, 8), (3, 4, 7, 8), (2, 3, 6, 7)
 
 
-def picture_format(data: bytes) -> PictureFormat | None:
+def picture_format(data: bytes | memoryview) -> PictureFormat | None:
     """Tells the format by the first bytes."""
-    return next((kind for start, kind in _STARTS.items() if data.startswith(start)), None)
+    return next((kind for start, kind in _STARTS.items() if data[: len(start)] == start), None)
 
 
 def read_picture(
-    data: bytes, kind: PictureFormat, working_size: int, limits: ReadLimits
+    data: bytes | memoryview, kind: PictureFormat, working_size: int, limits: ReadLimits
 ) -> tuple[NDArray[np.float32], int, int]:
     """Reads a grey picture, which may be stored as colour.
 
@@ -69,7 +69,7 @@ def read_picture(
     return _upright(values, orientation), *((columns, rows) if orientation in _ON_ITS_SIDE else (rows, columns))
 
 
-def _check_chunks(data: bytes, limits: ReadLimits) -> None:
+def _check_chunks(data: bytes | memoryview, limits: ReadLimits) -> None:
     """Raises UnreadableRadiograph for a PNG of more chunks than `limits.elements`, through which Pillow would walk."""
     at = 8
     for _ in range(limits.elements):
@@ -79,7 +79,7 @@ def _check_chunks(data: bytes, limits: ReadLimits) -> None:
     raise UnreadableRadiograph("not_decodable", f"the PNG has more than {limits.elements} chunks")
 
 
-def _open(data: bytes, name: str) -> Image.Image:
+def _open(data: bytes | memoryview, name: str) -> Image.Image:
     """Reads the header and refuses by name what is not one grey picture."""
     try:
         with without_warnings():

@@ -22,7 +22,7 @@ _UNSIGNED, _SIGNED = 1, 2
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 
 
-def tiff_rasters(image: Image.Image, data: bytes) -> list[Raster]:
+def tiff_rasters(image: Image.Image, data: bytes | memoryview) -> list[Raster]:
     """Decodes the only page; one raster for each channel.
 
     Args:
@@ -47,7 +47,7 @@ def tiff_rasters(image: Image.Image, data: bytes) -> list[Raster]:
     rows, columns = _first(tags[_IMAGE_LENGTH]), _first(tags[_IMAGE_WIDTH])
     shape = (rows, columns) if samples == 1 else (rows, columns, 3)
     pixels: NDArray[Any] = np.empty(shape, f"{'i' if sample_format == _SIGNED else 'u'}{bits // 8}")
-    imagecodecs.tiff_decode(data, out=pixels)
+    imagecodecs.tiff_decode(data, out=pixels)  # type: ignore[arg-type]  # any buffer
     if photometric == _WHITE_IS_ZERO:
         np.invert(pixels, out=pixels)  # the largest value becomes the smallest, with a sign and without
     low, high = value_range(bits, signed=sample_format == _SIGNED)
