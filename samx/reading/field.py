@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from samx.reading.quantiles import quantiles
+
 _UNIFORM_SPREAD = 0.03
 _WHITE = 0.95
 _LARGEST_TRIM = 0.4
@@ -24,8 +26,8 @@ def field_of(pixels: NDArray[np.floating[Any]]) -> tuple[slice, slice]:
         Rows and columns, neither empty.
     """
 
-    def kept(axis: int) -> slice:
-        low, median, high = np.percentile(pixels, (5.0, 50.0, 95.0), axis=axis)
+    def kept(lines: NDArray[np.floating[Any]]) -> slice:
+        low, median, high = quantiles(lines, np.array((0.05, 0.5, 0.95)))
         inside = np.flatnonzero((high - low > _UNIFORM_SPREAD) & (median < _WHITE))
         length = len(low)
         if len(inside) == 0:
@@ -33,4 +35,4 @@ def field_of(pixels: NDArray[np.floating[Any]]) -> tuple[slice, slice]:
         furthest = int(length * _LARGEST_TRIM)
         return slice(min(int(inside[0]), furthest), max(int(inside[-1]) + 1, length - furthest))
 
-    return kept(1), kept(0)
+    return kept(pixels), kept(pixels.T)

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from samx.reading.dicom import Elements
 from samx.reading.field import field_of
+from samx.reading.quantiles import quantiles
 
-_PERCENTILES = (0.5, 99.5)
+_SHARES = np.array((0.005, 0.995))
 _ROUNDING = 1e-5
 _EDGE = 32  # that part of the field is its blurred edge
 _FEWEST_GREYS = 1 / 255  # a window that leaves less between the darkest and the brightest pixel shows nothing
@@ -117,7 +118,7 @@ def _inset(side: slice, length: int) -> slice:
 
 
 def _robust_range(values: NDArray[np.float32]) -> tuple[float, float]:
-    low, high = np.percentile(values, _PERCENTILES)
+    low, high = quantiles(values[None], _SHARES)[:, 0]
     return (low, high) if high > low else (values.min(), values.max())
 
 
