@@ -5,15 +5,11 @@ last feature maps is its row of the head, divided by the number of positions. Gr
 1 and 2) is then `relu(sum_d weight[class, d] * map[d])`: no backward pass.
 """
 
-import zlib
 from functools import cache
 
-import imagecodecs
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-
-_FILTER_UP = 32  # PNG_FILTER_UP of libpng
 
 # Anchors of the colour map, dark to bright: black, violet, red, orange, pale yellow.
 _HEAT_LEVELS = 1025
@@ -37,19 +33,28 @@ def heat_map(feature_maps_DHW: npt.NDArray[np.float32], head_row_D: npt.NDArray[
     return (cam / peak if peak > 0 else np.zeros_like(cam)).astype(np.float32)
 
 
+def enlarge(heat: npt.NDArray[np.float32], shape: tuple[int, int]) -> npt.NDArray[np.float32]:
+    """A heat map `(h, w)` in [0, 1] at the size of a picture, `shape` float32 in [0, 1]; itself where it has it."""
+    if heat.shape == shape:
+        return heat
+    enlarged = np.asarray(Image.fromarray(heat).resize(shape[::-1], Image.Resampling.BICUBIC))
+    return enlarged.clip(0.0, 1.0)
+
+
 def overlay(image: npt.NDArray[np.uint8], heat: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
     """Colour a radiograph by a heat map, the stronger the hotter.
 
     Args:
         image: `(H, W)` uint8, the preprocessed image.
-        heat: `(h, w)` float32 in [0, 1], enlarged to the image.
+        heat: `(h, w)` float32 in [0, 1], enlarged to the image where it is smaller.
 
     Returns:
         `(H, W, 3)` uint8 RGB.
     """
-    enlarged = Image.fromarray(heat).resize(image.shape[::-1], Image.Resampling.BICUBIC)
-    levels_HW = np.rint(np.clip(np.asarray(enlarged), 0.0, 1.0) * (_HEAT_LEVELS - 1)).astype(np.int32)
-    picture: npt.NDArray[np.uint8] = _mixed_colours().take(levels_HW * 256 + image, axis=0)
+    levels_HW = np.rint(enlarge(heat, (image.shape[0], image.shape[1])) * (_HEAT_LEVELS - 1)).astype(np.intp)
+    levels_HW *= 256
+    levels_HW += image
+    picture: npt.NDArray[np.uint8] = _mixed_colours().take(levels_HW, axis=0)
     return picture
 
 
@@ -65,13 +70,3 @@ def _mixed_colours() -> npt.NDArray[np.uint8]:
     mixed = np.arange(256)[None, :, None] * (1 - strengths) + colours[:, None] * strengths
     rounded: npt.NDArray[np.uint8] = np.rint(mixed).astype(np.uint8).reshape(-1, 3)
     return rounded
-
-
-def to_png(image: npt.NDArray[np.uint8]) -> bytes:
-    """PNG of a grey `(H, W)` or RGB `(H, W, 3)` uint8 image.
-
-    Every row as the difference from the row above, and runs of equal bytes alone: about as small as all of PNG's
-    filters and deflate give for radiographs, in half of Pillow's time.
-    """
-    whole = image.copy()  # views with strides of their own are refused
-    return bytes(imagecodecs.png_encode(whole, level=1, strategy=zlib.Z_RLE, filter=_FILTER_UP))

@@ -1,13 +1,14 @@
 """The pictures of a Grad-CAM: over the radiograph, alone, and where it is hottest."""
 
 import base64
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from samx.classifier import Prediction
-from samx.grad_cam import overlay, to_png
+from samx.grad_cam import enlarge, overlay
+from samx.png import to_png
 from samx.preprocessing import PreprocessingConfig, fit, in_square
 from samx.radiograph import Radiograph
 from service.schemas import Box, HeatMap
@@ -17,34 +18,43 @@ HOT = 0.5
 LARGEST_SIZE = 1024
 
 
-def heat_map_of(radiograph: Radiograph, prediction: Prediction, preprocessing: PreprocessingConfig) -> HeatMap:
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a heat map is laid over: the radiograph for eyes. It can be made before anybody knows the heat."""
+
+    image: npt.NDArray[np.uint8]
+    """The field that the network saw, in the finest resolution at hand and not equalised, `(S, S)` uint8."""
+    png_base64: str
+    """The same as a PNG; "" where nobody wants it alone."""
+
+
+def picture_of(radiograph: Radiograph, preprocessing: PreprocessingConfig, *, alone: bool = True) -> Picture:
+    """Draw a radiograph; `alone`: as a PNG, too."""
+    size = min(preprocessing.working_size, LARGEST_SIZE)
+    image = in_square(fit(radiograph.pixels, size), size)
+    return Picture(image, _base64(image) if alone else "")
+
+
+def heat_map_of(picture: Picture, prediction: Prediction) -> HeatMap:
     """The heat map as it is answered; `prediction.heat` must be there."""
     assert prediction.heat is not None
-    image = picture_of(radiograph, preprocessing)
-    rows, columns = image.shape
-    alone = Image.fromarray(prediction.heat).resize((columns, rows), Image.Resampling.BICUBIC)
-    grey = np.rint(np.clip(np.asarray(alone), 0, 1) * 255).astype(np.uint8)
+    rows, columns = picture.image.shape
+    heat = enlarge(prediction.heat, (rows, columns))
     return HeatMap(
         label=prediction.label,
         width=columns,
         height=rows,
-        overlay_png_base64=_base64(overlay(image, prediction.heat)),
-        image_png_base64=_base64(image),
-        heat_png_base64=_base64(grey),
+        overlay_png_base64=_base64(overlay(picture.image, heat)),
+        image_png_base64=picture.png_base64,
+        heat_png_base64=_base64(np.rint(heat * 255).astype(np.uint8)),
         hottest_region=hottest_region(prediction.heat, rows, columns),
     )
 
 
-def overlay_png(radiograph: Radiograph, prediction: Prediction, preprocessing: PreprocessingConfig) -> bytes:
+def overlay_png(picture: Picture, prediction: Prediction) -> bytes:
     """The radiograph with its heat map over it, as a PNG; `prediction.heat` must be there."""
     assert prediction.heat is not None
-    return to_png(overlay(picture_of(radiograph, preprocessing), prediction.heat))
-
-
-def picture_of(radiograph: Radiograph, preprocessing: PreprocessingConfig) -> npt.NDArray[np.uint8]:
-    """The field that the network saw, in the finest resolution at hand and not equalised: for eyes."""
-    size = min(preprocessing.working_size, LARGEST_SIZE)
-    return in_square(fit(radiograph.pixels, size), size)
+    return to_png(overlay(picture.image, prediction.heat))
 
 
 def hottest_region(heat: npt.NDArray[np.float32], rows: int, columns: int) -> Box | None:

@@ -1,10 +1,13 @@
 """The way of one radiograph, and who may set out on it.
 
 bytes -> worker thread: read -> micro-batcher: network -> answer
+
+With a heat map, the picture below it is drawn in a worker thread meanwhile, and the answer is made in one.
 """
 
 import asyncio
 import contextlib
+import functools
 import time
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -19,7 +22,8 @@ from service.upload import Parameters
 
 if TYPE_CHECKING:
     from samx.classifier import Prediction
-    from samx.radiograph import Radiograph
+    from service.heat_map import Picture
+    from service.model import Reading
     from service.schemas import Classification
 
 
@@ -93,11 +97,13 @@ class Inference:
             ProblemError: the file cannot be used, a parameter does not fit the model, or it takes too long.
         """
         async with self._deadline():
-            radiograph, prediction = await self._predict(served, data, parameters)
+            reading = await self._read(served, data, parameters)
             if not parameters.grad_cam:
-                return _counted(served.model.answer(radiograph, prediction, parameters))
+                prediction = await self._ask(served, reading, grad_cam=False)
+                return _counted(served.model.answer(reading.radiograph, prediction, parameters))
+            picture, prediction = await self._heated(served, reading, alone=True)
             begun = time.perf_counter()
-            answer = await self._threads.run(served.model.answer, radiograph, prediction, parameters)
+            answer = await self._threads.run(served.model.answer, reading.radiograph, prediction, parameters, picture)
             metrics.observe_phase("grad_cam", time.perf_counter() - begun)
             return _counted(answer)
 
@@ -108,23 +114,34 @@ class Inference:
             ProblemError: as `classify`.
         """
         async with self._deadline():
-            wanted = parameters.model_copy(update={"grad_cam": True})
-            radiograph, prediction = await self._predict(served, data, wanted)
+            reading = await self._read(served, data, parameters)
+            picture, prediction = await self._heated(served, reading, alone=False)
             begun = time.perf_counter()
-            png = await self._threads.run(served.model.overlay, radiograph, prediction)
+            png = await self._threads.run(served.model.overlay, picture, prediction)
             metrics.observe_phase("grad_cam", time.perf_counter() - begun)
             return png
 
-    async def _predict(
-        self, served: Served, data: memoryview, parameters: Parameters
-    ) -> "tuple[Radiograph, Prediction]":
+    async def _read(self, served: Served, data: memoryview, parameters: Parameters) -> "Reading":
         served.model.check(parameters)
         begun = time.perf_counter()
         reading = await self._threads.run(served.model.read, data)
         metrics.observe_phase("read", time.perf_counter() - begun)
-        prediction = await served.batcher.submit(served.model.question(reading, grad_cam=parameters.grad_cam))
+        return reading
+
+    async def _ask(self, served: Served, reading: "Reading", *, grad_cam: bool) -> "Prediction":
+        prediction = await served.batcher.submit(served.model.question(reading, grad_cam=grad_cam))
         self._appointments.count_served()
-        return reading.radiograph, prediction
+        return prediction
+
+    async def _heated(self, served: Served, reading: "Reading", *, alone: bool) -> "tuple[Picture, Prediction]":
+        """The prediction with its heat, and the picture below it, which is drawn while the network computes."""
+        draw = functools.partial(served.model.picture, alone=alone)
+        drawing = asyncio.ensure_future(self._threads.run(draw, reading))
+        try:
+            prediction = await self._ask(served, reading, grad_cam=True)
+            return await drawing, prediction
+        finally:
+            drawing.cancel()
 
 
 def _counted(answer: "Classification") -> "Classification":

@@ -16,7 +16,7 @@ from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
 from samx.radiograph import Radiograph
 from samx.storage import open_storage
-from service.heat_map import heat_map_of, overlay_png
+from service.heat_map import Picture, heat_map_of, overlay_png, picture_of
 from service.problems import ProblemError, problem_of, traceback_without_values, without_secrets
 from service.schemas import (
     Classification,
@@ -123,10 +123,15 @@ class Model:
         images = [question.image for question in questions]
         return self._classifier.classify(images, grad_cam=any(question.grad_cam for question in questions))
 
-    def answer(self, radiograph: Radiograph, prediction: Prediction, parameters: Parameters) -> Classification:
-        """What is answered for a radiograph."""
+    def picture(self, reading: Reading, *, alone: bool = True) -> Picture:
+        """The radiograph for a heat map to be laid over; `alone`: as a picture of its own, too."""
+        return picture_of(reading.radiograph, self._spec.preprocessing, alone=alone)
+
+    def answer(
+        self, radiograph: Radiograph, prediction: Prediction, parameters: Parameters, picture: Picture | None = None
+    ) -> Classification:
+        """What is answered for a radiograph; with a heat map where there is a picture to lay it over."""
         top_k = min(DEFAULT_TOP_K, len(self._classes)) if parameters.top_k is None else parameters.top_k
-        heat_map = heat_map_of(radiograph, prediction, self._spec.preprocessing) if parameters.grad_cam else None
         return Classification(
             model=self.name,
             decision=prediction.decision,
@@ -142,12 +147,12 @@ class Model:
                 columns=radiograph.columns,
                 was_negative=radiograph.was_negative,
             ),
-            grad_cam=heat_map,
+            grad_cam=heat_map_of(picture, prediction) if picture else None,
         )
 
-    def overlay(self, radiograph: Radiograph, prediction: Prediction) -> bytes:
+    def overlay(self, picture: Picture, prediction: Prediction) -> bytes:
         """A PNG of the radiograph with its heat map over it."""
-        return overlay_png(radiograph, prediction, self._spec.preprocessing)
+        return overlay_png(picture, prediction)
 
 
 def load_model(settings: Settings) -> Model:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 
-from samx.grad_cam import to_png
+from samx.png import to_png
 
 mpl.use("agg")
 

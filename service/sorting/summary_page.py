@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from samx.errors import RadiographError, StorageError
-from samx.grad_cam import to_png
+from samx.png import to_png
 from samx.preprocessing import fit, in_square
 from samx.radiograph import read_radiograph
 from service.sorting.job import Job

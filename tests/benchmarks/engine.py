@@ -104,7 +104,8 @@ def time_grad_cam(backbone: str, classifier: Classifier, rounds: int) -> None:
     def answer(parameters: Parameters) -> str:
         reading = model.read(data)
         (prediction,) = model.classify([model.question(reading, grad_cam=parameters.grad_cam)])
-        return model.answer(reading.radiograph, prediction, parameters).model_dump_json()
+        picture = model.picture(reading) if parameters.grad_cam else None
+        return model.answer(reading.radiograph, prediction, parameters, picture).model_dump_json()
 
     asked = [partial(answer, Parameters(grad_cam=wanted)) for wanted in (False, True)]
     without, with_it = in_turn(asked, 3 * rounds)

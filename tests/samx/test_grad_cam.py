@@ -1,16 +1,13 @@
 """Grad-CAM against the pytorch-grad-cam library, which takes gradients; the picture by known pixels."""
 
-import io
-
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from PIL import Image
 
 from samx.architecture import Backbone
 from samx.engine import OnnxEngine
-from samx.grad_cam import heat_map, overlay, to_png
+from samx.grad_cam import heat_map, overlay
 from samx.network import to_input
 from samx.torch_engine import TorchEngine, torch_classifier
 from tests.settled_network import settled_network
@@ -128,12 +125,3 @@ def test_overlay_puts_heat_where_it_is() -> None:
     assert 60 <= column < 70
     assert (hot[25:] == 0).all()
     assert (hot[:, :40] == 0).all()
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (5, 7, 3)])
-@pytest.mark.parametrize("step", [1, -1, 2])
-def test_png_decodes_to_the_same_pixels(shape: tuple[int, ...], step: int) -> None:
-    image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)[::step, ::step]
-    with Image.open(io.BytesIO(to_png(image))) as decoded:
-        assert decoded.format == "PNG"
-        np.testing.assert_array_equal(np.asarray(decoded), image)
