@@ -18,6 +18,7 @@ from service.routes import create_app, served_paths
 from service.serving import require_artifact
 from service.settings import Settings
 from service.sort_routes import Sorting
+from service.tracing import start_tracing, stop_tracing
 
 app = create_app()
 
@@ -58,6 +59,7 @@ class SamX:
     def __init__(self) -> None:
         settings = Settings.from_environment()
         set_up_log(settings.log_format)
+        start_tracing(settings)
         self.inference = app.state.inference = Inference(settings)
         app.state.access = Access(settings)
         self.sorting = app.state.sorting = Sorting(settings)
@@ -83,6 +85,11 @@ class SamX:
         """Interrupt what is being sorted; another replica, or this one when it is back, goes on."""
         if self.sorting.runner is not None:
             await asyncio.to_thread(self.sorting.runner.stop)
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def deliver_spans(self) -> None:
+        """Send what has been traced and not been sent yet."""
+        await asyncio.to_thread(stop_tracing)
 
     async def __is_alive__(self) -> bool:
         return self.inference.is_alive

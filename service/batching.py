@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -41,6 +42,8 @@ class BatchReport:
     num_items: int
     queue_seconds: tuple[float, ...]
     """How long each of them waited."""
+    contexts: tuple[Context, ...]
+    """In which each of them was submitted."""
     seconds: float
     """How long the batch took."""
 
@@ -50,6 +53,7 @@ class _Waiting(Generic[Item, Result]):
     item: Item
     answer: asyncio.Future[Result]
     since: float
+    context: Context
 
 
 class Batcher(Generic[Item, Result]):
@@ -86,7 +90,7 @@ class Batcher(Generic[Item, Result]):
             Exception: what the function raises for this item alone.
         """
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[Item, Result](item, loop.create_future(), time.perf_counter())
+        waiting = _Waiting[Item, Result](item, loop.create_future(), time.perf_counter(), copy_context())
         self._waiting.append(waiting)
         self._lanes = {lane for lane in self._lanes if not lane.done() and lane.get_loop() is loop}
         if len(self._lanes) < self._num_lanes:
@@ -107,7 +111,12 @@ class Batcher(Generic[Item, Result]):
         begun = time.perf_counter()
         items = [waiting.item for waiting in batch]
         results = await loop.run_in_executor(self._executor, self._each_result, items)
-        report = BatchReport(len(batch), tuple(begun - waiting.since for waiting in batch), time.perf_counter() - begun)
+        report = BatchReport(
+            len(batch),
+            tuple(begun - waiting.since for waiting in batch),
+            tuple(waiting.context for waiting in batch),
+            time.perf_counter() - begun,
+        )
         self._report(report)
         for waiting, result in zip(batch, results, strict=True):
             if waiting.answer.done():  # cancelled meanwhile

@@ -8,7 +8,7 @@
 - An exception that nobody caught is a 500 in that shape; its log entry has places and types, no values.
 - Every request has an identifier: the client's X-Request-ID if it is hexadecimal like a UUID, which no name is, else a
   new one. It stands in the answer and in the log.
-- One log line per request: method, path without query, status, bytes received, duration.
+- One log line per request: method, path without query, status, bytes received, duration. A span, where one is wanted.
 - An answer that comes before the body has been read is followed by reading and discarding the rest for a while. Closing
   at once would reset the connection, and the client would see that instead of the answer (RFC 9112, section 9.6).
 """
@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service import metrics
 from service.log import FIELDS, REQUEST_ID
 from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
+from service.tracing import begin_request, end_request
 
 SYSTEM_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
 """Answered by BentoML."""
@@ -112,6 +113,7 @@ class _Exchange:
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, label: str, last: bool) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._label, self._last = label, last
+        self._method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._started = time.perf_counter()
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
@@ -124,6 +126,8 @@ class _Exchange:
 
     async def run(self, app: ASGIApp) -> None:
         REQUEST_ID.set(self._request_id)
+        if self._label not in SYSTEM_PATHS:
+            begin_request(self._method, self._label, Headers(scope=self._scope), self._request_id)
         in_progress = metrics.REQUESTS_IN_PROGRESS.labels(self._label)
         in_progress.inc()
         too_long = sum(len(name) + len(value) for name, value in self._scope["headers"]) > MAX_HEADER_BYTES
@@ -136,6 +140,7 @@ class _Exchange:
                 await self.send({"type": "http.response.body", "body": b""})
         finally:
             in_progress.dec()
+            end_request(self._status, self._num_received)
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -189,7 +194,7 @@ class _Exchange:
                 await self.receive()
 
     def _account(self) -> None:
-        method = self._scope["method"] if self._scope["method"] in _METHODS else "OTHER"
+        method = self._method
         seconds = time.perf_counter() - self._started
         metrics.REQUESTS.labels(method, self._label, str(self._status)).inc()
         metrics.REQUEST_SECONDS.labels(self._label).observe(seconds)

@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from service.tracing import record_phase
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Phase = Literal["receive", "read", "queue", "network", "grad_cam"]
@@ -56,9 +58,10 @@ REFERENCE_ACCEPTED_SHARE: Final = Gauge(
 )
 
 
-def observe_phase(phase: Phase, seconds: float) -> None:
-    """Count one radiograph's time in a phase."""
+def observe_phase(phase: Phase, seconds: float, *, ago: float = 0.0) -> None:
+    """Count one radiograph's time in a phase that ended so many seconds ago; in the context of its request."""
     PHASE_SECONDS.labels(phase).observe(seconds)
+    record_phase(phase, seconds, ago=ago)
 
 
 def announce_model(name: str, version: str, metrics: Mapping[str, Any] | None, *, served: bool = True) -> None:

@@ -165,6 +165,6 @@ def _announce(model: "Model", *, served: bool) -> None:
 
 def _report_batch(report: BatchReport) -> None:
     metrics.BATCH_SIZE.observe(report.num_items)
-    for seconds in report.queue_seconds:
-        metrics.observe_phase("queue", seconds)
-        metrics.observe_phase("network", report.seconds)
+    for seconds, context in zip(report.queue_seconds, report.contexts, strict=True):
+        context.run(metrics.observe_phase, "queue", seconds, ago=report.seconds)
+        context.run(metrics.observe_phase, "network", report.seconds)

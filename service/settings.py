@@ -84,6 +84,10 @@ class Settings(pydantic.BaseModel):
     """Keys that may also change what is served (POST /model/reload), separated by spaces; with none, nobody may."""
     cors_origins: Annotated[tuple[str, ...], _Several] = ()
     """Origins, separated by spaces, whose pages may ask; none by default."""
+    traces_url: Annotated[str, pydantic.Field(pattern=r"^(https?://\S+)?$")] = ""
+    """Where an OpenTelemetry collector takes spans by OTLP/HTTP, like http://collector:4318/v1/traces; empty: none."""
+    traces_share: float = pydantic.Field(default=1.0, ge=0, le=1)
+    """Share of requests that are traced, where a request's traceparent does not say whether it is."""
     log_format: Literal["text", "json"] = "text"
     """Lines for people, or one JSON object a line."""
 
