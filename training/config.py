@@ -14,7 +14,7 @@ from typing import Any, Literal
 import pydantic
 import torch
 
-from samx.architecture import ArchitectureConfig
+from samx.architecture import ArchitectureConfig, Backbone
 from samx.errors import WrongInput
 from samx.preprocessing import PreprocessingConfig
 from training.augmentation import AugmentationConfig
@@ -197,6 +197,30 @@ class CrossValidateConfig(Section):
     """Share of radiographs of known entities that must count as in scope; sets the out-of-scope threshold."""
 
 
+class DistillConfig(Section):
+    """A smaller network for CPUs that learns the answers of phase 2's network (Hinton et al. 2015)."""
+
+    backbone: Literal["none"] | Backbone = "none"
+    """Of the smaller network; `mobilenet_v3_large` is the one made for CPUs. `none`: CPUs run the large network."""
+    init: InitialWeightsConfig = InitialWeightsConfig()
+    """Where it starts; by default from random weights."""
+    epochs: int = pydantic.Field(default=60, ge=1)
+    """Over all radiographs of the development set, those without a label too."""
+    batch_size: int = pydantic.Field(default=128, ge=2)
+    learning_rate: float = pydantic.Field(default=2e-3, gt=0)
+    """Peak of the cosine schedule, AdamW."""
+    weight_decay: float = pydantic.Field(default=1e-2, ge=0)
+    temperature: float = pydantic.Field(default=2.0, gt=0)
+    """Logits of both networks are divided by it before they are compared: the larger, the more the classes count that
+    the large network takes for improbable."""
+    balance: float = pydantic.Field(default=0.5, ge=0, le=1)
+    """As in `finetune`; a radiograph's class is the large network's answer."""
+    ema_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
+    """As in `finetune`."""
+    largest_loss: float = pydantic.Field(default=0.005, ge=0, lt=1)
+    """Share of right out-of-fold answers that it may fall behind the large network; with more it is not published."""
+
+
 class EvaluateConfig(Section):
     """What is measured on the hold-out beside its labels."""
 
@@ -241,6 +265,7 @@ class TrainingConfig(Section):
     label: LabelConfig = LabelConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     cross_validate: CrossValidateConfig = CrossValidateConfig()
+    distill: DistillConfig = DistillConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     publish: PublishConfig
 
@@ -252,16 +277,22 @@ class TrainingConfig(Section):
         return torch.device(self.device)
 
     def fields(self, names: Sequence[str]) -> dict[str, Any]:
-        """The named top-level fields as plain data, without what says only where data lies or how fast to read it."""
+        """The named top-level fields as plain data, without what says only where data lies or how fast to read it.
+
+        Without a smaller network there is no section `distill`, as in runs that were made before there was one.
+        """
         dumped = self.model_dump(mode="json", include=set(names))
         index = dumped.get("index", {})
         index.pop("num_workers", None)
         if index.pop("attributes", None) is not None:
             index["attributes"] = True
         dumped.get("publish", {}).pop("models", None)
-        init = dumped.get("pretrain", {}).get("init", {})
-        if init.get("sha256"):
-            init.pop("source")
+        if self.distill.backbone == "none":
+            dumped.pop("distill", None)
+        for section in ("pretrain", "distill"):
+            init = dumped.get(section, {}).get("init", {})
+            if init.get("sha256"):
+                init.pop("source")
         reader = dumped.get("label", {}).get("simulated_reader")
         if reader:
             reader.pop("truth", None)

@@ -15,20 +15,10 @@ from torch.nn import functional
 
 from samx.classifier import FeatureDistribution
 from samx.network import Network
-from training.augmentation import AugmentationConfig, random_views
+from training.augmentation import AugmentationConfig
+from training.classifier_loop import train_classifier
 from training.config import FinetuneConfig
-from training.loop import (
-    Checkpoints,
-    adamw,
-    autocast,
-    compute_features,
-    cosine_schedule,
-    epochs,
-    prefetched,
-    sampling_weights,
-    set_learning_rate,
-    train_step,
-)
+from training.loop import compute_features, sampling_weights
 from training.run import Run
 
 _LOGIT_AT_MEAN_DISTANCE = 5.0
@@ -96,50 +86,15 @@ def finetune(
         SamxError: the loss is not finite.
         Interrupted: a signal asked to stop; the checkpoint holds the last step.
     """
-    device = run.device
-    network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = adamw(network, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
-    checkpoints = Checkpoints(run, f"{name}/checkpoint.safetensors", network, optimizer)
-    progress = checkpoints.load()
-    average = {k: progress.tensors.get(k, v).to(device).clone() for k, v in network.state_dict().items()}
-    progress.tensors = average
+
+    def loss_of(logits_BK: Tensor, _views: Tensor, chosen_B: Tensor) -> Tensor:
+        targets_B = targets_N[chosen_B].to(logits_BK.device)
+        return functional.cross_entropy(logits_BK, targets_B, label_smoothing=config.label_smoothing)
+
     weights_N = sampling_weights(targets_N, config.balance)
-    steps_per_epoch = max(1, len(targets_N) // config.batch_size)
-    batch_size = min(config.batch_size, len(targets_N))
-    for epoch in epochs(config.epochs, first=progress.epoch, description=name):
-        order_N = torch.multinomial(
-            weights_N, steps_per_epoch * batch_size, replacement=True, generator=run.generator(name, "order", epoch)
-        )
-        network.train()
-        todo = torch.split(order_N, batch_size)[progress.step :]
-        for chosen_B, images_BHW in prefetched(images_NHW, todo, device):
-            done = epoch * steps_per_epoch + progress.step
-            set_learning_rate(optimizer, config.learning_rate * cosine_schedule(done, config.epochs * steps_per_epoch))
-            views = random_views(images_BHW, augmentation, run.generator(name, epoch, progress.step))
-            with autocast(device):
-                logits_BK = network(views)
-            targets_B = targets_N[chosen_B].to(device)
-            loss = functional.cross_entropy(logits_BK.float(), targets_B, label_smoothing=config.label_smoothing)
-            where = f"{name}, epoch {epoch}, step {progress.step}"
-            progress.losses.append({"loss": train_step(loss, network, optimizer, where=where)})
-            _update_average(average, network, min(config.ema_decay, (1 + done) / (10 + done)))
-            progress.step += 1
-            checkpoints.after_step(progress)
-        mean_loss = sum(losses["loss"] for losses in progress.losses) / len(progress.losses)
-        progress.end_epoch({"epoch": epoch, "loss": mean_loss})
-        checkpoints.save(progress)
-    network.load_state_dict(average)
-    checkpoints.remove()
-    return network.eval(), progress.history
-
-
-def _update_average(average: dict[str, Tensor], network: nn.Module, decay: float) -> None:
-    """Exponential moving average of weights and running statistics (Polyak and Juditsky 1992)."""
-    for key, value in network.state_dict().items():
-        if value.is_floating_point():
-            average[key].lerp_(value, 1 - decay)
-        else:
-            average[key].copy_(value)
+    return train_classifier(
+        run, network, images_NHW, weights_N, loss_of, name=name, config=config, augmentation=augmentation
+    )
 
 
 def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> FeatureDistribution:
@@ -159,6 +114,24 @@ def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: in
     present_K = torch.bincount(targets_N, minlength=num_classes) > 0
     whitening_DD = vectors_DD @ torch.diag(values.clamp_min(1e-12).rsqrt())
     return FeatureDistribution(means_KD[present_K].numpy(), whitening_DD.float().numpy())
+
+
+def network_tensors(run: Run, network: Network, images_NHW: Tensor, targets_N: Tensor) -> dict[str, Tensor]:
+    """Content of a weights file: a trained network, and the distribution of its features of labelled radiographs.
+
+    Args:
+        run: gives the device.
+        network: with a head, in evaluation mode.
+        images_NHW: labelled radiographs, preprocessed, uint8.
+        targets_N: class of each.
+    """
+    assert isinstance(network.head, nn.Linear)
+    features_ND = compute_features(network.features, images_NHW, run.device, precision="float32")
+    scope = feature_distribution(features_ND, targets_N, network.head.out_features)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    tensors["scope.means_KD"] = torch.from_numpy(scope.means_KD).contiguous()
+    tensors["scope.whitening_DD"] = torch.from_numpy(scope.whitening_DD).contiguous()
+    return tensors
 
 
 def targets_of(labels: Sequence[str], classes: Sequence[str]) -> Tensor:

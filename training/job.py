@@ -10,6 +10,7 @@ from training.report.facts import FIELDS as REPORTED
 from training.run import CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS, RADIOGRAPH_LABELS, Run, Stage, read_table
 from training.stages.cluster import cluster
 from training.stages.cross_validate import cross_validate
+from training.stages.distill import distill
 from training.stages.evaluate import evaluate
 from training.stages.explain import explain
 from training.stages.finetune import finetune
@@ -24,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 _NETWORK = ("seed", "architecture", "preprocessing")
 DECISIONS = (CLUSTER_LABELS, CLUSTER_MEMBERS, CORRECTIONS)
-_MODEL = ("label", "finetune", "cross_validate")
+_MODEL = ("label", "finetune", "cross_validate", "distill")
 
 STAGES = (
     Stage("index", index, sections=("source", "preprocessing", "index"), reads=()),
@@ -39,6 +40,13 @@ STAGES = (
         cross_validate,
         sections=(*_NETWORK, "augmentation", "finetune", "cross_validate"),
         reads=("index", "split", "pretrain", "label"),
+        decisions=(RADIOGRAPH_LABELS,),
+    ),
+    Stage(
+        "distill",
+        distill,
+        sections=(*_NETWORK, "augmentation", "cross_validate", "distill"),
+        reads=("index", "split", "label", "finetune", "cross_validate"),
         decisions=(RADIOGRAPH_LABELS,),
     ),
     Stage("evaluate", evaluate, (*_NETWORK, "evaluate"), ("index", "split", *_MODEL), decisions=(RADIOGRAPH_LABELS,)),

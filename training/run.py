@@ -252,6 +252,8 @@ class Run:
                 raise WrongInput(
                     f"{stage.name} needs the stage {name}, which is not done in {self.storage.url}"
                 ) from error
+            if not marker["outputs"]:  # an option that was not wanted: as if there were no such stage
+                continue
             upstream[name] = hashlib.sha256(json.dumps(marker["outputs"], sort_keys=True).encode()).hexdigest()
         decisions = {}
         for key in stage.decisions:

@@ -147,20 +147,20 @@ def test_after_another_round_of_reading_phase_2_is_done_again(
     assert Path(before).is_dir()  # what was published stays
 
 
-@pytest.mark.parametrize("stage", [stage.name for stage in STAGES])
+@pytest.mark.parametrize("stage", [stage.name for stage in STAGES if stage.name != "distill"])  # writes nothing here
 def test_interrupted_in_any_stage_it_ends_with_the_same_artifact(
     stage: str, finished: TrainingConfig, export: Path, tmp_path: Path
 ) -> None:
     """The process is stopped at the third file that the stage writes - or its last, if there are fewer."""
     config = small_config(export, tmp_path)
-    interrupted = _stop_while_writing(config, stage, after=3) or _stop_while_writing(config, stage, after=1)
+    interrupted = stop_while_writing(config, stage, after=3) or stop_while_writing(config, stage, after=1)
     assert interrupted
     assert not Run(config).is_done(stage)
     assert run_all(config) == "published"
     assert comparable(model_url(config)) == comparable(model_url(finished))
 
 
-def _stop_while_writing(config: TrainingConfig, stage: str, *, after: int) -> bool:
+def stop_while_writing(config: TrainingConfig, stage: str, *, after: int) -> bool:
     """Run up to `stage` and stop as if the machine were lost when it has written `after` files."""
     for earlier in STAGES[: [s.name for s in STAGES].index(stage)]:
         run_stage(config, earlier.name)

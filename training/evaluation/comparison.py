@@ -86,7 +86,7 @@ def compare(a: Evaluated, b: Evaluated, *, resamples: int = RESAMPLES, seed: int
         chosen = [key for key in keys if part in ("holdout", a.rows[key]["part"])]
         if chosen:
             rows_a, rows_b = ([side.rows[key] for key in chosen] for side in (a, b))
-            figures[part] = _compare_part(rows_a, rows_b, resamples, seed)
+            figures[part] = compare_part(rows_a, rows_b, resamples=resamples, seed=seed)
     return figures
 
 
@@ -102,9 +102,14 @@ def _require_same_holdout(a: Evaluated, b: Evaluated) -> None:
         raise WrongInput(f"the hold-outs differ: {len(other)} radiographs have another label, the first is {other[0]}")
 
 
-def _compare_part(
-    rows_a: Sequence[Mapping[str, str]], rows_b: Sequence[Mapping[str, str]], resamples: int, seed: int
+def compare_part(
+    rows_a: Sequence[Mapping[str, str]],
+    rows_b: Sequence[Mapping[str, str]],
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
 ) -> dict[str, object]:
+    """What `compare` says of one part: two answers to each of some labelled radiographs, rows in the same order."""
     patients = [row["patient"] for row in rows_a]
     hits = {name: (_hits(rows_a, name), _hits(rows_b, name)) for name in FIGURES}
     columns = [np.ones(len(rows_a), np.int64), *(b.astype(int) - a for a, b in hits.values())]

@@ -27,29 +27,31 @@ _OF_A_FOLD = ("n", "num_patients", "top_1", "top_2", "top_3", "macro_recall", "m
 
 def report_out_of_fold(
     run: Run,
+    stage: str,
     development: Dataset,
     truth: Mapping[str, str],
     classes: Sequence[str],
     *,
     probabilities_NK: npt.NDArray[np.float32],
     uncalibrated_NK: npt.NDArray[np.float32],
-    untrained_N: npt.NDArray[np.intp],
+    untrained_N: npt.NDArray[np.intp] | None,
     distances_N: npt.NDArray[np.float32],
     calibration: Calibration,
 ) -> None:
-    """Write `cross_validate/predictions.csv`, `probabilities.npy`, `uncalibrated.npy` and `metrics.json`.
+    """Write `predictions.csv`, `probabilities.npy`, `uncalibrated.npy` and `metrics.json` below the stage's name.
 
     Decisions are those that the published thresholds would give. The thresholds were fitted to these very answers:
     what is accepted here, and how much of it is right, is no independent estimate - the hold-out's is.
 
     Args:
         run: where to.
+        stage: `cross_validate`, or `distill` for the smaller network's answers.
         development: the radiographs that were answered for, each by a network that has not seen its patient.
         truth: label by key, given by people or by the data set.
         classes: in head order.
         probabilities_NK: calibrated.
         uncalibrated_NK: at temperature 1.
-        untrained_N: class answered by the injected head before training.
+        untrained_N: class answered by the injected head before training; None for a network without one.
         distances_N: out-of-scope scores.
         calibration: of these answers.
     """
@@ -81,9 +83,9 @@ def report_out_of_fold(
         }
         for index, row in enumerate(development.rows)
     ]
-    run.write_csv("cross_validate/predictions.csv", rows, OUT_OF_FOLD_COLUMNS)
-    run.write_array("cross_validate/probabilities.npy", probabilities_NK.astype(np.float32))
-    run.write_array("cross_validate/uncalibrated.npy", uncalibrated_NK.astype(np.float32))
+    run.write_csv(f"{stage}/predictions.csv", rows, OUT_OF_FOLD_COLUMNS)
+    run.write_array(f"{stage}/probabilities.npy", probabilities_NK.astype(np.float32))
+    run.write_array(f"{stage}/uncalibrated.npy", uncalibrated_NK.astype(np.float32))
     known_N = np.array([label != "" for label in labels], bool)
     metrics: dict[str, object] = {"num_folds": run.config.split.num_folds, "num_labelled": int(known_N.sum())}
     if known_N.any():
@@ -91,10 +93,11 @@ def report_out_of_fold(
         answers = Answers(labels, probabilities_NK, uncalibrated_NK, decisions_N == "accept", patients, classes)
         metrics |= classification_metrics(answers.where(known_N), seed=run.config.seed)
         metrics |= _fold_figures(answers, np.array(development.folds), known_N, run.config.seed)
-        metrics["injected_head_without_training"] = proportion((names[untrained_N] == np.array(labels))[known_N])
+        if untrained_N is not None:
+            metrics["injected_head_without_training"] = proportion((names[untrained_N] == np.array(labels))[known_N])
     else:
         logger.warning("there is no %s: nothing is measured, and probabilities are not calibrated", RADIOGRAPH_LABELS)
-    run.write_json("cross_validate/metrics.json", metrics)
+    run.write_json(f"{stage}/metrics.json", metrics)
 
 
 def _fold_figures(

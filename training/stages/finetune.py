@@ -5,12 +5,10 @@ distribution of its features) and `finetune/history.csv`; keeps `finetune/checkp
 """
 
 import safetensors.torch
-import torch
 
 from training.dataset import load_dataset
-from training.finetuning import feature_distribution, injected_network, targets_of
 from training.finetuning import finetune as train
-from training.loop import compute_features
+from training.finetuning import injected_network, network_tensors, targets_of
 from training.run import Run
 
 
@@ -32,10 +30,6 @@ def finetune(run: Run) -> None:
         config=run.config.finetune,
         augmentation=run.config.augmentation,
     )
-    features_ND = compute_features(network.features, labelled.images_NHW, run.device, precision="float32")
-    scope = feature_distribution(features_ND, targets_N, len(classes))
-    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    tensors["scope.means_KD"] = torch.from_numpy(scope.means_KD).contiguous()
-    tensors["scope.whitening_DD"] = torch.from_numpy(scope.whitening_DD).contiguous()
+    tensors = network_tensors(run, network, labelled.images_NHW, targets_N)
     run.write("finetune/weights.safetensors", safetensors.torch.save(tensors))
     run.write_csv("finetune/history.csv", history, ("epoch", "loss"))

@@ -1,0 +1,108 @@
+"""Answers for the development set by networks that have not seen the patient: given fold by fold, calibrated together.
+
+The network that is published and the smaller one for CPUs both get temperature and thresholds here, each from its own
+answers.
+
+Shape suffixes: N radiographs, K classes in head order.
+"""
+
+from collections.abc import Sequence
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from samx.network import Network
+from training.calibration import calibrate
+from training.dataset import Dataset, radiograph_labels
+from training.evaluation.out_of_fold import report_out_of_fold
+from training.finetuning import feature_distribution
+from training.loop import compute_features
+from training.run import Run
+
+
+def fold_key(stage: str, fold: int) -> str:
+    """Where a stage keeps the answers for a fold."""
+    return f"{stage}/fold-{fold}.safetensors"
+
+
+def network_key(fold: int) -> str:
+    """Where cross_validate keeps the network that was trained without a fold."""
+    return f"cross_validate/network-{fold}.safetensors"
+
+
+def answer_fold(
+    run: Run, network: Network, fold: int, development: Dataset, learned: Dataset, targets_N: Tensor, num_classes: int
+) -> dict[str, Tensor]:
+    """What a network that was trained without a fold answers for it.
+
+    Args:
+        run: gives the device.
+        network: in evaluation mode, there.
+        fold: which.
+        development: all folds.
+        learned: labelled radiographs of the other folds, whose features are in scope.
+        targets_N: their classes.
+        num_classes: K.
+
+    Returns:
+        `positions_N` in the development set, `logits_NK` - a class that only this fold holds gets -inf - and
+        out-of-scope `distances_N`.
+    """
+    answered = development.where(lambda index: development.folds[index] == fold)
+    learned_ND = compute_features(network.features, learned.images_NHW, run.device, precision="float32")
+    scope = feature_distribution(learned_ND, targets_N, num_classes)
+    features_ND = compute_features(network.features, answered.images_NHW, run.device, precision="float32")
+    logits_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    absent_K = torch.bincount(targets_N, minlength=num_classes) == 0
+    return {
+        "positions_N": torch.tensor([index for index in range(len(development)) if development.folds[index] == fold]),
+        "logits_NK": logits_NK.masked_fill(absent_K, -torch.inf),
+        "distances_N": torch.from_numpy(scope.distances(features_ND.numpy())),
+    }
+
+
+def read_fold_answers(run: Run, stage: str, folds: Sequence[int]) -> dict[str, Tensor]:
+    """The answers for all folds, in the order of the development set."""
+    answers = [safetensors.torch.load(run.read(fold_key(stage, fold))) for fold in folds]
+    order_N = torch.cat([answer["positions_N"] for answer in answers]).argsort()
+    return {name: torch.cat([answer[name] for answer in answers])[order_N] for name in answers[0]}
+
+
+def calibrate_and_report(
+    run: Run,
+    stage: str,
+    development: Dataset,
+    classes: list[str],
+    *,
+    logits_NK: Tensor,
+    distances_N: Tensor,
+    untrained_NK: Tensor | None = None,
+) -> None:
+    """Calibrate on radiographs that people or the data set have labelled, and say how good the answers are.
+
+    Args:
+        run: where to: `<stage>/calibration.json`, and see `report_out_of_fold`.
+        stage: whose answers these are.
+        development: the radiographs that were answered for.
+        classes: in head order.
+        logits_NK: not calibrated.
+        distances_N: out-of-scope scores.
+        untrained_NK: logits before training, where there is something to say of them.
+    """
+    truth = radiograph_labels(run)
+    labels = [truth.get(key, "") for key in development.keys]
+    calibration = calibrate(logits_NK, distances_N, labels, classes, run.config.cross_validate)
+    run.write_json(f"{stage}/calibration.json", calibration.model_dump())
+    report_out_of_fold(
+        run,
+        stage,
+        development,
+        truth,
+        classes,
+        probabilities_NK=(logits_NK / calibration.temperature).softmax(1).numpy(),
+        uncalibrated_NK=logits_NK.softmax(1).numpy(),
+        untrained_N=None if untrained_NK is None else untrained_NK.argmax(1).numpy(),
+        distances_N=distances_N.numpy(),
+        calibration=calibration,
+    )

@@ -1,0 +1,96 @@
+"""Stage distill: a smaller network for CPUs learns the answers of the one that will be published.
+
+Reads the images, the injected labels, the network of finetune and those of cross_validate. Without `[distill]` it does
+nothing. Else it writes `distill/weights.safetensors` (as finetune's), `distill/history.csv`, and what cross_validate
+writes of its answers: the network of each fold teaches a student without that fold, which answers for it, and from all
+folds follow `distill/calibration.json`, `distill/predictions.csv`, its probabilities, and `distill/metrics.json`.
+`distill/summary.json` compares both networks' out-of-fold answers and says whether the student may be published.
+"""
+
+import logging
+
+import safetensors.torch
+import torch
+
+from samx.errors import ObjectNotFound, WrongInput
+from samx.network import Network
+from training.dataset import Dataset, load_dataset
+from training.distillation import distill as teach
+from training.distillation import untaught_student
+from training.evaluation.student import student_summary
+from training.finetuning import network_tensors, targets_of
+from training.fold_answers import answer_fold, calibrate_and_report, fold_key, network_key, read_fold_answers
+from training.run import Run
+
+logger = logging.getLogger(__name__)
+
+
+def distill(run: Run) -> None:
+    """Teach a student on the whole development set and one without each fold.
+
+    Raises:
+        WrongInput: the configured initial weights cannot be used, or cross_validate has kept no networks.
+    """
+    if run.config.distill.backbone == "none":
+        return
+    classes: list[str] = run.read_json("label/classes.json")
+    label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
+    development = load_dataset(run, "development")
+    folds = sorted(set(development.folds))
+    for fold in folds:
+        key = fold_key("distill", fold)
+        if not run.adopt(key):
+            others = _without_fold(development, fold)
+            student, _ = _student(run, network_key(fold), others, classes, name=f"distill/fold {fold}")
+            labelled, targets_N = _labelled(others, label_of, classes)
+            answers = answer_fold(run, student, fold, development, labelled, targets_N, len(classes))
+            run.write(key, safetensors.torch.save(answers))
+    answers = read_fold_answers(run, "distill", folds)
+    calibrate_and_report(
+        run, "distill", development, classes, logits_NK=answers["logits_NK"], distances_N=answers["distances_N"]
+    )
+    student, initial_weights = _student(run, "finetune/weights.safetensors", development, classes, name="distill")
+    labelled, targets_N = _labelled(development, label_of, classes)
+    tensors = network_tensors(run, student, labelled.images_NHW, targets_N)
+    run.write("distill/weights.safetensors", safetensors.torch.save(tensors))
+    summary = student_summary(run) | {"initial_weights": initial_weights, "num_radiographs": len(development)}
+    run.write_json("distill/summary.json", summary)
+    logger.info("distill: %s", summary)
+
+
+def _student(run: Run, teacher_key: str, learned: Dataset, classes: list[str], *, name: str) -> tuple[Network, str]:
+    """A student of one network, in evaluation mode, and where its weights came from; the history of the published."""
+    config = run.config
+    try:
+        tensors = safetensors.torch.load(run.read(teacher_key))
+    except ObjectNotFound as error:
+        raise WrongInput(
+            f"{teacher_key} is not in {run.storage.url}: the run was cross-validated by an older version. Give the "
+            "same command with --again-from cross_validate"
+        ) from error
+    teacher = Network(config.architecture, len(classes))
+    teacher.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
+    student, initial_weights = untaught_student(config.distill, len(classes), seed=config.seed)
+    student, history = teach(
+        run,
+        teacher,
+        student,
+        learned.images_NHW,
+        name=name,
+        config=config.distill,
+        augmentation=config.augmentation,
+    )
+    if name == "distill":
+        run.write_csv("distill/history.csv", history, ("epoch", "loss"))
+    return student, initial_weights
+
+
+def _without_fold(development: Dataset, fold: int) -> Dataset:
+    return development.where(lambda index: development.folds[index] != fold)
+
+
+def _labelled(dataset: Dataset, label_of: dict[str, str], classes: list[str]) -> tuple[Dataset, torch.Tensor]:
+    """What was learned under a label, and its class."""
+    keys = dataset.keys
+    labelled = dataset.where(lambda index: keys[index] in label_of)
+    return labelled, targets_of([label_of[key] for key in labelled.keys], classes)
