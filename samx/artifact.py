@@ -4,7 +4,9 @@
                               manifest.sha256    checksum of manifest.json; written last, which publishes
                               weights.safetensors, golden.json, metrics.json, cluster_labels.csv, MODEL_CARD.md, plots
                               report.html        figures, methods and limits on one page; absent in older artifacts
-                              engine.onnx        the network compiled for CPUs; absent in older artifacts
+                              student.safetensors  the smaller network that answers on CPUs, where there is one
+                              engine.onnx        compiled for CPUs: the student, where there is one, else the network of
+                                                 weights.safetensors; absent in older artifacts
     <models>/<name>/current.json                 which version is served; flipped by compare-and-swap
 
 Versions are immutable. Nothing is pickled. A byte changed in any file refuses the artifact.
@@ -13,7 +15,7 @@ Versions are immutable. Nothing is pickled. A byte changed in any file refuses t
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
 from typing import Annotated, Final, Literal
@@ -32,12 +34,16 @@ from samx.errors import (
 from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig
 from samx.storage import Storage
 
-SCHEMA_VERSION: Final = 1
-"""Raised whenever the layout or the meaning of a field changes."""
+SCHEMA_VERSION: Final = 2
+"""Raised whenever the layout or the meaning of a field changes.
+
+2: there is a student, and engine.onnx is compiled from it. An artifact without one is still written with 1, so that a
+release that knows no students reads it, and refuses one with a student by name."""
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_CHECKSUM: Final = "manifest.sha256"
 WEIGHTS: Final = "weights.safetensors"
+STUDENT: Final = "student.safetensors"
 GOLDEN: Final = "golden.json"
 ENGINE: Final = "engine.onnx"
 CURRENT: Final = "current.json"
@@ -118,10 +124,14 @@ class Provenance(_Frozen):
 class Manifest(_Frozen):
     """Content of manifest.json."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[1, 2] = 1
     name: _FolderName
     version: _FolderName
     model: ModelSpec
+    cpu_model: ModelSpec | None = pydantic.Field(default=None, exclude_if=lambda spec: spec is None)
+    """The student: a smaller network with thresholds of its own that answers on CPUs in place of `model`, to which it
+    is kept close. Its weights are in student.safetensors, and engine.onnx is compiled from it. None: `model` answers
+    everywhere."""
     provenance: Provenance
     library_versions: Mapping[str, str]
     files: Mapping[str, str]
@@ -133,6 +143,15 @@ class Manifest(_Frozen):
         if missing := {WEIGHTS, GOLDEN} - files.keys():
             raise ValueError(f"no {' and no '.join(sorted(missing))}")
         return files
+
+    @pydantic.model_validator(mode="after")
+    def _has_a_student_or_none(self) -> "Manifest":
+        student = self.cpu_model
+        if len({student is not None, STUDENT in self.files, self.schema_version >= 2}) != 1:
+            raise ValueError(f"cpu_model, {STUDENT} and schema version 2 belong together")
+        if student and (student.classes, student.preprocessing) != (self.model.classes, self.model.preprocessing):
+            raise ValueError("cpu_model has other classes or another preprocessing than model")
+        return self
 
 
 class _Current(_Frozen):
@@ -158,7 +177,14 @@ def library_versions() -> dict[str, str]:
 
 
 def write_artifact(
-    models: Storage, *, name: str, version: str, model: ModelSpec, provenance: Provenance, files: Mapping[str, bytes]
+    models: Storage,
+    *,
+    name: str,
+    version: str,
+    model: ModelSpec,
+    provenance: Provenance,
+    files: Mapping[str, bytes],
+    cpu_model: ModelSpec | None = None,
 ) -> Manifest:
     """Write a new version; after an interruption, writing the same content again completes it.
 
@@ -169,21 +195,25 @@ def write_artifact(
         model: classes, architecture and thresholds.
         provenance: where the model comes from.
         files: content by file name; must hold the weights and the golden answers.
+        cpu_model: the student, if the files hold one.
 
     Returns:
         The manifest that is now in force for this version.
 
     Raises:
         VersionExists: the version is published already, or was begun with other content.
-        ValueError: name or version cannot be a folder's name, or a file that is always read is missing.
+        ValueError: name or version cannot be a folder's name, a file that is always read is missing, or the student's
+            description and file do not fit.
     """
     folder = models.child(f"{name}/{version}")
     if folder.exists(MANIFEST_CHECKSUM):
         raise VersionExists(f"version {version} of {name} is published in {models.url} already; choose another version")
     manifest = Manifest(
+        schema_version=1 if cpu_model is None else SCHEMA_VERSION,
         name=name,
         version=version,
         model=model,
+        cpu_model=cpu_model,
         provenance=provenance,
         library_versions=library_versions(),
         files={file: hashlib.sha256(content).hexdigest() for file, content in sorted(files.items())},
@@ -315,23 +345,23 @@ def _write_once(folder: Storage, file: str, content: bytes) -> None:
 def _parse_manifest(encoded: bytes, url: str) -> Manifest:
     try:
         raw = json.loads(encoded)
-        _require_version("schema", raw["schema_version"], SCHEMA_VERSION, url)
-        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], PREPROCESSING_VERSION, url)
+        _require_version("schema", raw["schema_version"], range(1, SCHEMA_VERSION + 1), url)
+        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], (PREPROCESSING_VERSION,), url)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{MANIFEST} in {url} is not a manifest") from error
     try:
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as error:
         raise ArtifactCorrupt(
-            f"{MANIFEST} in {url} does not follow schema version {SCHEMA_VERSION}: {error}"
+            f"{MANIFEST} in {url} does not follow schema version {raw['schema_version']}: {error}"
         ) from error
 
 
-def _require_version(what: str, found: object, readable: int, url: str) -> None:
-    if found != readable:
+def _require_version(what: str, found: object, readable: Sequence[int], url: str) -> None:
+    if found not in readable:
         raise ArtifactIncompatible(
-            f"the artifact in {url} has {what} version {found}; this code reads {readable}: train again, or use the "
-            "release it came from"
+            f"the artifact in {url} has {what} version {found}; this code reads {' and '.join(map(str, readable))}: "
+            "train again, or use the release it came from"
         )
 
 

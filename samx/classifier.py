@@ -24,6 +24,7 @@ from samx.artifact import (
     ENGINE,
     GOLDEN,
     NEVER_ACCEPTED,
+    STUDENT,
     WEIGHTS,
     Artifact,
     Manifest,
@@ -49,6 +50,8 @@ lies between two steps may be rounded to the other one, which moves a probabilit
 
 
 _GOLDEN_KEY: dict[Precision, str] = {"fp32": "probabilities", "int8": "probabilities_int8"}
+_OF_STUDENT = "student_"
+"""Before the key of the student's answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,9 @@ def load_classifier(
     Args:
         url: a folder or an s3:// URL.
         device: `cpu`, `cuda`, or `auto`: a GPU where there is one that torch can use.
-        compiled: on the CPU, answer by the artifact's compiled engine, by torch only where it has none or this machine
-            cannot use it; else by torch.
+        compiled: on the CPU, answer by what the artifact has for CPUs: the student, where there is one, by its compiled
+            engine, by torch only where it has none or this machine cannot use it. Else the reference network answers,
+            by torch. `Classifier.spec` says which.
         num_threads: that work together on one call; by default all cores, and for torch as many as it is set to.
 
     Raises:
@@ -199,30 +203,35 @@ def load_classifier(
     artifact = read_artifact(folder)
     if device == "auto":
         device = "cuda" if _finds_gpu() else "cpu"
-    if compiled and device == "cpu" and ENGINE in artifact.files:
+    for_cpu = compiled and device == "cpu"
+    student = artifact.manifest.cpu_model if for_cpu else None
+    spec, weights = (artifact.manifest.model, WEIGHTS) if student is None else (student, STUDENT)
+    if for_cpu and ENGINE in artifact.files:
         try:
-            classifier = _compiled_classifier(artifact, num_threads or available_cores())
-            self_test(classifier, artifact)
+            classifier = _compiled_classifier(artifact, spec, weights, num_threads or available_cores())
+            self_test(classifier, artifact, is_student=student is not None)
         except ArtifactCorrupt as error:
             logger.warning("torch answers instead of the compiled engine, which cannot be used here: %s", error)
         else:
             return classifier, artifact.manifest
-    elif compiled and device == "cpu":
+    elif for_cpu:
         logger.warning("The artifact in %s has no %s: torch answers, which is slower", folder.url, ENGINE)
-    classifier = _torch_classifier(artifact, device, num_threads)
-    self_test(classifier, artifact)
+    classifier = _torch_classifier(artifact, spec, weights, device, num_threads)
+    self_test(classifier, artifact, is_student=student is not None)
     return classifier, artifact.manifest
 
 
-def _compiled_classifier(artifact: Artifact, num_threads: int) -> Classifier:
+def _compiled_classifier(artifact: Artifact, spec: ModelSpec, weights: str, num_threads: int) -> Classifier:
     try:
         engine = OnnxEngine(artifact.files[ENGINE], num_threads)
-        return Classifier(artifact.manifest.model, engine, safetensors.numpy.load(artifact.files[WEIGHTS]))
+        return Classifier(spec, engine, safetensors.numpy.load(artifact.files[weights]))
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ArtifactCorrupt(f"{ENGINE} or {WEIGHTS} of {_title(artifact)} cannot be used: {error}") from error
+        raise ArtifactCorrupt(f"{ENGINE} or {weights} of {_title(artifact)} cannot be used: {error}") from error
 
 
-def _torch_classifier(artifact: Artifact, device: str, num_threads: int | None) -> Classifier:
+def _torch_classifier(
+    artifact: Artifact, spec: ModelSpec, weights: str, device: str, num_threads: int | None
+) -> Classifier:
     try:
         from samx.torch_engine import read_tensors, torch_classifier  # noqa: PLC0415  # torch need not be installed
     except ModuleNotFoundError as error:
@@ -231,10 +240,10 @@ def _torch_classifier(artifact: Artifact, device: str, num_threads: int | None) 
             f"compiled engine for CPUs, or install samx[torch]"
         ) from error
     try:
-        tensors = read_tensors(artifact.files[WEIGHTS])
-        return torch_classifier(artifact.manifest.model, tensors, device, num_threads=num_threads)
+        tensors = read_tensors(artifact.files[weights])
+        return torch_classifier(spec, tensors, device, num_threads=num_threads)
     except ValueError as error:
-        raise ArtifactCorrupt(f"{WEIGHTS} of {_title(artifact)} cannot be used: {error}") from error
+        raise ArtifactCorrupt(f"{weights} of {_title(artifact)} cannot be used: {error}") from error
 
 
 def _finds_gpu() -> bool:
@@ -252,34 +261,53 @@ def _title(artifact: Artifact) -> str:
     return f"{artifact.manifest.name} {artifact.manifest.version}"
 
 
-def make_golden(classifier: Classifier, radiographs: Sequence[bytes], compiled: Classifier | None = None) -> bytes:
+def make_golden(
+    classifier: Classifier,
+    radiographs: Sequence[bytes],
+    compiled: Classifier | None = None,
+    *,
+    student: Classifier | None = None,
+) -> bytes:
     """Content of golden.json: radiographs, which must not come from patients, and the probabilities they give.
 
     Args:
         classifier: answers by the reference.
         radiographs: files.
-        compiled: answers by the compiled engine. In 8 bits its probabilities are its own, and recorded too.
+        compiled: answers by the compiled engine: of the student, where there is one. In 8 bits its probabilities are
+            its own, and recorded too.
+        student: answers by the student as torch computes it.
     """
+    answering = [("", classifier)]
+    if student:
+        answering.append((_OF_STUDENT, student))
+    if compiled:
+        answering.append((_OF_STUDENT if student else "", compiled))
     entries = []
     for data in radiographs:
         entry: dict[str, object] = {"radiograph": base64.b64encode(data).decode()}
-        for answering in (classifier, *([compiled] if compiled else [])):
-            (prediction,) = answering.classify([classifier.read(data)[1]])
+        for prefix, one in answering:
+            (prediction,) = one.classify([classifier.read(data)[1]])
             rounded = [round(float(value), 6) for value in prediction.probabilities]
-            entry.setdefault(_GOLDEN_KEY[answering.engine.precision], rounded)
+            entry.setdefault(prefix + _GOLDEN_KEY[one.engine.precision], rounded)
         entries.append(entry)
     return (json.dumps(entries, indent=1, allow_nan=False) + "\n").encode()
 
 
-def self_test(classifier: Classifier, artifact: Artifact) -> None:
+def self_test(classifier: Classifier, artifact: Artifact, *, is_student: bool = False) -> None:
     """Read and classify the golden radiographs again.
+
+    Args:
+        classifier: of the artifact.
+        artifact: holds the published answers.
+        is_student: whether the student's are meant.
 
     Raises:
         ArtifactCorrupt: there is none, one cannot be read, or a probability differs by more than the engine's
             `GOLDEN_TOLERANCE` from the published one.
     """
     manifest = artifact.manifest
-    key, tolerance = _GOLDEN_KEY[classifier.engine.precision], GOLDEN_TOLERANCE[classifier.engine.precision]
+    precision = classifier.engine.precision
+    key, tolerance = (_OF_STUDENT if is_student else "") + _GOLDEN_KEY[precision], GOLDEN_TOLERANCE[precision]
     model = _title(artifact)
     try:
         golden = [

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import ANATOMY, label_of_body_part, tag_agrees
-from samx.artifact import ClassEntry, Manifest, resolve
+from samx.artifact import ClassEntry, Manifest, ModelSpec, resolve
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
 from samx.radiograph import Radiograph
@@ -72,14 +72,15 @@ class Model:
         self.url = url
         self._classifier = classifier
         self.on_gpu = on_gpu
-        self._spec = manifest.model
+        self._spec = classifier.spec
         self.name = ModelName(name=manifest.name, version=manifest.version)
-        self._classes = {entry.label: _class_of(entry) for entry in manifest.model.classes}
+        self._classes = {entry.label: _class_of(entry) for entry in classifier.spec.classes}
         self.title = f"{manifest.name} {manifest.version}"
         self.description = _description(
             manifest,
             list(self._classes.values()),
             metrics,
+            spec=classifier.spec,
             engine=classifier.engine.name,
             max_body_bytes=max_body_bytes,
         )
@@ -206,16 +207,18 @@ def _description(
     classes: list[ModelClass],
     metrics: dict[str, Any] | None,
     *,
+    spec: ModelSpec,
     engine: str,
     max_body_bytes: int,
 ) -> ModelDescription:
-    spec, provenance = manifest.model, manifest.provenance
+    provenance = manifest.provenance
     public = provenance.model_dump(exclude={"readers", "source", "initial_weights"})
     return ModelDescription(
         name=manifest.name,
         version=manifest.version,
         classes=classes,
         backbone=spec.architecture.backbone,
+        student_of=manifest.model.architecture.backbone if spec == manifest.cpu_model else None,
         engine=engine,
         preprocessing=spec.preprocessing.model_dump(mode="json"),
         temperature=spec.temperature,

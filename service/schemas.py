@@ -174,6 +174,10 @@ class ModelDescription(Answer):
     classes: list[ModelClass]
     """In the order of the model's output."""
     backbone: str
+    """The network that answers here."""
+    student_of: str | None
+    """The larger network that has taught it, where CPUs answer by a smaller one than GPUs; else null. Its own figures
+    are then `metrics.student`, and `metrics.holdout` are those of the larger one."""
     engine: str
     """What computes the network: `onnxruntime int8`, `onnxruntime fp32`, `torch cpu` or `torch cuda`."""
     preprocessing: dict[str, Any]

@@ -13,6 +13,7 @@ from samx.architecture import ArchitectureConfig
 from samx.artifact import (
     ENGINE,
     GOLDEN,
+    STUDENT,
     WEIGHTS,
     ClassEntry,
     ModelSpec,
@@ -30,6 +31,7 @@ from samx.torch_engine import torch_classifier
 LABELS = ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
 NAME = "small"
 VERSION = "1.0.0"
+STUDENT_TEMPERATURE = 0.7
 
 
 def small_spec(**changes: object) -> ModelSpec:
@@ -73,16 +75,32 @@ def synthetic_png(seed: int = 0, size: tuple[int, int] = (120, 90)) -> bytes:
     return buffer.getvalue()
 
 
-def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0, engine: bytes | None = None) -> Path:
+def write_small_artifact(
+    models: Path,
+    version: str = VERSION,
+    *,
+    seed: int = 0,
+    engine: bytes | None = None,
+    student_seed: int | None = None,
+) -> Path:
     """Publish the small artifact as the current version, with weights of this seed; returns the model's folder.
 
-    With a compiled engine, or none.
+    With a compiled engine, or none; with a student of another seed and temperature, from which the engine is compiled
+    then, or none.
     """
-    spec = small_spec()
-    tensors = small_tensors(spec, seed)
-    arrays = {key: value.numpy() for key, value in tensors.items()}
-    compiled = Classifier(spec, OnnxEngine(engine, 1), arrays) if engine else None
-    golden = make_golden(torch_classifier(spec, tensors), [synthetic_png(1), synthetic_png(2)], compiled)
+    spec, student = small_spec(), None
+    tensors = on_cpu = small_tensors(spec, seed)
+    if student_seed is not None:
+        student = small_spec(temperature=STUDENT_TEMPERATURE)
+        on_cpu = small_tensors(student, student_seed)
+    arrays = {key: value.numpy() for key, value in on_cpu.items()}
+    compiled = Classifier(student or spec, OnnxEngine(engine, 1), arrays) if engine else None
+    golden = make_golden(
+        torch_classifier(spec, tensors),
+        [synthetic_png(1), synthetic_png(2)],
+        compiled,
+        student=torch_classifier(student, on_cpu) if student else None,
+    )
     provenance = Provenance(
         created_at="2026-01-01T00:00:00Z",
         source="tests",
@@ -97,7 +115,11 @@ def write_small_artifact(models: Path, version: str = VERSION, *, seed: int = 0,
     files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, "metrics.json": b"{}\n"}
     if engine:
         files[ENGINE] = engine
+    if student:
+        files[STUDENT] = safetensors.torch.save(on_cpu)
     storage = open_storage(models)
-    write_artifact(storage, name=NAME, version=version, model=spec, provenance=provenance, files=files)
+    write_artifact(
+        storage, name=NAME, version=version, model=spec, cpu_model=student, provenance=provenance, files=files
+    )
     set_current(storage, name=NAME, version=version)
     return models / NAME

@@ -155,6 +155,7 @@ class ModelDescription:
     version: str
     classes: list[ModelClass]
     backbone: str
+    student_of: str | None
     engine: str
     preprocessing: dict[str, Any]
     temperature: float

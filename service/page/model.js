@@ -43,7 +43,7 @@ function showModel() {
   byId("about-title").textContent = `Model ${model.name} ${model.version}`;
   byId("about-figures").replaceChildren(...figures());
   const facts = {
-    Network: `${model.backbone}, ${count(model.classes.length, "class", "classes")}`,
+    Network: `${model.backbone}${taughtBy()}, ${count(model.classes.length, "class", "classes")}`,
     Review: reviewed(),
     "Out of scope": `farther than ${short(model.out_of_scope_threshold)} from the training data`,
     "Trained on": count(model.provenance.num_radiographs, "radiograph"),
@@ -75,10 +75,15 @@ function classes() {
   });
 }
 
+/** Words about the larger network that has taught the one that answers here. */
+function taughtBy() {
+  return model.student_of ? ` taught by ${model.student_of}` : "";
+}
+
 /** Rows of what was measured on radiographs that the model had never seen; values with their 95 % interval. */
 function figures() {
   const rows = Object.entries(PARTS).flatMap(([part, title]) => {
-    const measured = model.metrics?.holdout?.[part];
+    const measured = (model.student_of ? model.metrics?.student : model.metrics)?.holdout?.[part];
     if (!measured) return [];
     const values = Object.entries(FIGURES).filter(([name]) => typeof measured[name]?.value === "number");
     return values.map(([name, words], index) => {

@@ -341,8 +341,8 @@ def test_two_swapped_files_refuse_the_artifact(folder: Path) -> None:
 
 
 def test_another_schema_version_is_incompatible(folder: Path) -> None:
-    rewrite_manifest(folder, lambda manifest: manifest.update(schema_version=2))
-    with pytest.raises(ArtifactIncompatible, match="schema version 2; this code reads 1"):
+    rewrite_manifest(folder, lambda manifest: manifest.update(schema_version=3))
+    with pytest.raises(ArtifactIncompatible, match="schema version 3; this code reads 1 and 2"):
         read_artifact(open_storage(folder))
 
 

@@ -9,6 +9,7 @@ from service.inference import Inference
 from service.model import Model, tag_of
 from service.problems import ProblemError, without_secrets
 from tests.service.files import PATIENT
+from tests.small_artifact import STUDENT_TEMPERATURE, small_spec, write_small_artifact
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,7 @@ def test_secrets_of_urls_are_left_out(text: str, public: str) -> None:
 class FailingClassifier:
     """A classifier whose reader meets bytes that nobody thought of."""
 
+    spec = small_spec()
     engine = SimpleNamespace(name="none")
 
     def read(self, data: bytes) -> NoReturn:
@@ -64,6 +66,19 @@ def test_unforeseen_failure_of_the_reader_is_422_and_logged_without_its_values(
     assert (refused.value.status, refused.value.code) == (422, "unreadable")
     assert "builtins.KeyError at" in caplog.text
     assert PATIENT not in caplog.text + refused.value.detail
+
+
+def test_description_names_the_network_that_answers(small_engines: dict[str, bytes], tmp_path: Path) -> None:
+    """The student on CPUs, with its own thresholds; null where there is none."""
+    folder = write_small_artifact(tmp_path, seed=5, engine=small_engines["fp32"], student_seed=0)
+    described = {
+        compiled: Model(*load_classifier(folder, compiled=compiled), url="", metrics=None, max_body_bytes=1).description
+        for compiled in (True, False)
+    }
+    assert described[True].student_of == small_spec().architecture.backbone
+    assert (described[True].engine, described[True].temperature) == ("onnxruntime fp32", STUDENT_TEMPERATURE)
+    assert described[False].student_of is None
+    assert (described[False].engine, described[False].temperature) == ("torch cpu", small_spec().temperature)
 
 
 def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:
