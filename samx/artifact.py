@@ -149,7 +149,7 @@ class Manifest(_Frozen):
         student = self.cpu_model
         if len({student is not None, STUDENT in self.files, self.schema_version >= 2}) != 1:
             raise ValueError(f"cpu_model, {STUDENT} and schema version 2 belong together")
-        if student and (student.classes, student.preprocessing) != (self.model.classes, self.model.preprocessing):
+        if student and (student.labels, student.preprocessing) != (self.model.labels, self.model.preprocessing):
             raise ValueError("cpu_model has other classes or another preprocessing than model")
         return self
 

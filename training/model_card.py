@@ -4,15 +4,28 @@ from typing import Any
 
 from samx.artifact import NEVER_ACCEPTED, ModelSpec, Provenance
 
+_TABLE = (
+    "| radiographs | n | top-1 | top-2 | macro recall | accepted | right among accepted |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
 
-def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict[str, Any]) -> str:
+
+def model_card(
+    name: str,
+    spec: ModelSpec,
+    provenance: Provenance,
+    metrics: dict[str, Any],
+    student: ModelSpec | None = None,
+) -> str:
     """The card in Markdown (after Mitchell et al. 2019), without time and place.
 
     Args:
         name: of the model.
         spec: classes, architecture and thresholds.
         provenance: data and decisions it was made from.
-        metrics: content of metrics.json: `clusters`, `cross_validation` and `holdout`.
+        metrics: content of metrics.json: `clusters`, `cross_validation` and `holdout`, and of a run that has trained a
+            smaller network `student` and `engine`.
+        student: the smaller network that answers on CPUs, if it was published.
     """
     clusters = metrics["clusters"]
     simulated = "simulated" in provenance.readers
@@ -36,8 +49,7 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
         "",
         "Judged by labels that people or the data set gave, never by clusters; with 95 % intervals (Wilson).",
         "",
-        "| radiographs | n | top-1 | top-2 | macro recall | accepted | right among accepted |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        *_TABLE,
     ]
     titles = {
         "holdout": "hold-out",
@@ -49,6 +61,8 @@ def model_card(name: str, spec: ModelSpec, provenance: Provenance, metrics: dict
         measured["cross-validation"] = metrics["cross_validation"]
     lines += [_row(title, figures) for title, figures in measured.items()] or ["| not measured | 0 | | | | | |"]
     lines += _details(metrics["holdout"])
+    if "student" in metrics:
+        lines += ["", "## On CPUs", "", *_on_cpus(spec, student, metrics["student"], metrics["engine"]["published"])]
     lines += [
         "",
         "## Answers",
@@ -119,6 +133,43 @@ def _classes(spec: ModelSpec, evaluation: dict[str, Any]) -> list[str]:
         ]
         rows.append(f"| {' | '.join(cells)} |")
     return rows
+
+
+def _on_cpus(spec: ModelSpec, student: ModelSpec | None, figures: dict[str, Any], engine: str) -> list[str]:
+    """Which network answers there, and what that costs."""
+    found = figures["against_reference"].get("holdout")
+    if student is None:
+        return [
+            f"A {figures['backbone']} was taught to answer on CPUs and left out: it loses {100 * figures['loss']:.1f} "
+            f"points of the out-of-fold answers, {100 * figures['largest_loss']:.1f} are allowed. "
+            f"{spec.architecture.backbone} answers everywhere."
+        ]
+    library = "torch" if engine == "none" else f"ONNX Runtime in {engine}"
+    lines = [
+        f"A {student.architecture.backbone} answers there, by {library}. The figures above are those of "
+        f"{spec.architecture.backbone}, which answers on GPUs and has taught it (Hinton et al. 2015) with "
+        f"{figures['num_radiographs']} radiographs. Initial weights: {figures['initial_weights']}.",
+        "",
+    ]
+    measured = {"hold-out": figures["holdout"].get("holdout"), "cross-validation": figures["cross_validation"]}
+    rows = [_row(title, found) for title, found in measured.items() if found and "top_1" in found]
+    if rows:
+        lines += [*_TABLE, *rows, ""]
+    if found:
+        difference = found["top_1"]["difference"]
+        low, high = 100 * difference["low"], 100 * difference["high"]
+        lines.append(
+            f"- Hold-out top-1 against {spec.architecture.backbone}: {100 * difference['value']:+.1f} points "
+            f"({low:+.1f} to {high:+.1f}, bootstrap over patients; McNemar p {found['top_1']['mcnemar_p']:.3f})."
+        )
+    return [
+        *lines,
+        f"- Out-of-fold answers lost: {100 * figures['loss']:.2f} points; {100 * figures['largest_loss']:.1f} are "
+        f"allowed. {100 * figures['agreement']:.1f} % of all out-of-fold answers are the same.",
+        f"- Its temperature is {student.temperature:.3f}, its review thresholds are "
+        f"{min(student.review_thresholds):.3f} to {max(student.review_thresholds):.3f}, its out-of-scope threshold is "
+        f"{student.out_of_scope_threshold:.3f}.",
+    ]
 
 
 def _row(title: str, figures: dict[str, Any]) -> str:

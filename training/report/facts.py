@@ -26,7 +26,15 @@ LABEL = "label/summary.json"
 SANITY = "explain/sanity.json"
 GALLERY = "explain/gallery.json"
 WEIGHTS = "pretrain/initial_weights.json"
-_DOCUMENTS = (EVALUATE, CROSS_VALIDATE, CALIBRATION, INDEX, SPLIT, CLUSTER, LABEL, SANITY, GALLERY, WEIGHTS)
+STUDENT = "distill/summary.json"
+STUDENT_CROSS_VALIDATE = "distill/metrics.json"
+STUDENT_CALIBRATION = "distill/calibration.json"
+STUDENT_EVALUATE = "evaluate/student/metrics.json"
+AGAINST_REFERENCE = "evaluate/student/against_reference.json"
+_DOCUMENTS = (
+    *(EVALUATE, CROSS_VALIDATE, CALIBRATION, INDEX, SPLIT, CLUSTER, LABEL, SANITY, GALLERY, WEIGHTS),
+    *(STUDENT, STUDENT_CROSS_VALIDATE, STUDENT_CALIBRATION, STUDENT_EVALUATE, AGAINST_REFERENCE),
+)
 
 PARTS = {
     "holdout_internal": "Hold-out, internal sites",
@@ -47,6 +55,7 @@ FIELDS = (
     "label",
     "finetune",
     "cross_validate",
+    "distill",
 )
 """Fields of the configuration that the report names."""
 

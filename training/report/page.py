@@ -7,6 +7,7 @@ from training.report import results, sections
 from training.report.acceptance import acceptance
 from training.report.facts import CROSS_VALIDATE, EVALUATE, LABEL, PARTS, Facts
 from training.report.markup import not_measured, paragraph, plain
+from training.report.student import student
 from training.report.style import STYLE
 
 Section = Callable[[Facts], str]
@@ -20,6 +21,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("confidence", "Reliability and coverage", results.confidence),
     ("acceptance", "Accepted answers", acceptance),
     ("folds", "Cross-validation", results.folds),
+    ("student", "On CPUs", student),
     ("subgroups", "Subgroups", results.subgroups),
     ("robustness", "Robustness", results.disturbances),
     ("tags", "Tags", results.tags),
@@ -31,7 +33,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("claim", "CLAIM 2024", sections.claim),
     ("provenance", "Provenance", sections.provenance),
 )
-"""Identifier, title and content, in the order of the page."""
+"""Identifier, title and content, in the order of the page; a section without content is left out."""
 
 _WITHOUT_PICTURES = "Pictures of radiographs are in the report within the run's folder, which stays in the hospital."
 
@@ -46,7 +48,8 @@ def report_page(facts: Facts, *, galleries: str | None, cluster_sheets: str | No
     """
     pictures = {"saliency": galleries, "clusters": cluster_sheets}
     policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-    contents = "".join(f'<li><a href="#{name}">{html.escape(title)}</a></li>' for name, title, _ in SECTIONS)
+    written = [(name, title, content) for name, title, section in SECTIONS if (content := section(facts))]
+    contents = "".join(f'<li><a href="#{name}">{html.escape(title)}</a></li>' for name, title, _ in written)
     parts = [
         '<!doctype html><html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width">',
@@ -55,12 +58,10 @@ def report_page(facts: Facts, *, galleries: str | None, cluster_sheets: str | No
         _head(facts),
         f'<nav aria-label="Contents"><h2>Contents</h2><ol>{contents}</ol></nav><main>',
     ]
-    for name, title, section in SECTIONS:
-        content = section(facts)
-        if name in pictures:
-            shown = pictures[name]
-            content += paragraph(_WITHOUT_PICTURES, "quiet") if shown is None else shown
-        parts.append(f'<section id="{name}"><h2>{html.escape(title)}</h2>{content}</section>')
+    for name, title, content in written:
+        shown = pictures.get(name, "")
+        pictured = paragraph(_WITHOUT_PICTURES, "quiet") if shown is None else shown
+        parts.append(f'<section id="{name}"><h2>{html.escape(title)}</h2>{content}{pictured}</section>')
     parts.append("</main></body></html>\n")
     return "\n".join(parts).encode()
 

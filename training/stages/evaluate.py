@@ -4,7 +4,9 @@ Reads the images and the model, and judges by `radiograph_labels.csv`. Writes, b
 `probabilities.npy` and `uncalibrated.npy` (its rows, the classes in head order), `metrics.json` (internal and external
 hold-out apart and together, by subgroup, against distorted and foreign images, and against the DICOM tag),
 `robustness.csv` and `foreign.csv` (the answers to distorted and foreign images), `confusion.png` and
-`reliability.png`. Without labels nothing is measured that needs them, and metrics.json says so.
+`reliability.png`. The smaller network for CPUs, where there is one, answers too: its files are the same, below
+`evaluate/student/`, with `against_reference.json`, which compares both. Without labels nothing is measured that needs
+them, and metrics.json says so.
 """
 
 import logging
@@ -19,20 +21,33 @@ from training.evaluation.classification import Answers, classification_metrics, 
 from training.evaluation.foreign import foreign_figures
 from training.evaluation.predictions import PREDICTION_COLUMNS, prediction_row
 from training.evaluation.robustness import ROBUSTNESS_COLUMNS, distorted_answers, robustness_figures
+from training.evaluation.student import against_teacher
 from training.evaluation.subgroups import subgroup_figures, tag_figures
 from training.labels import class_order
-from training.model import answers_of, model_classifier
+from training.model import Which, answers_of, model_classifier, networks
 from training.run import RADIOGRAPH_LABELS, Run
 
 logger = logging.getLogger(__name__)
 
+_FOLDER: dict[Which, str] = {"reference": "evaluate", "student": "evaluate/student"}
 _PARTS: tuple[Part, ...] = ("holdout_internal", "holdout_external")
 
 
 def evaluate(run: Run) -> None:
     """Answer for the hold-out and measure."""
+    for which in networks(run):
+        _evaluate(run, which)
+    if "student" in networks(run):
+        teacher, student = ({row["key"]: row for row in run.read_csv(f"{_FOLDER[w]}/predictions.csv")} for w in _FOLDER)
+        found = against_teacher(teacher, student, resamples=run.config.evaluate.resamples, seed=run.config.seed)
+        run.write_json(f"{_FOLDER['student']}/against_reference.json", found)
+
+
+def _evaluate(run: Run, which: Which) -> None:
+    """Answer by one network; its files are below a folder of its own."""
+    folder = _FOLDER[which]
     config, classes = run.config.evaluate, list(run.read_json("label/classes.json"))
-    classifier, uncalibrated = model_classifier(run), model_classifier(run, temperature=1.0)
+    classifier, uncalibrated = model_classifier(run, which), model_classifier(run, which, temperature=1.0)
     truth = radiograph_labels(run)
     parts = {part: load_dataset(run, part) for part in _PARTS}
     images_NHW = np.concatenate([dataset.images_NHW.numpy() for dataset in parts.values()])
@@ -47,18 +62,18 @@ def evaluate(run: Run) -> None:
         prediction_row(row, truth.get(row["key"], ""), prediction) | {"part": part}
         for part, row, prediction in zip(part_of, index_rows, predictions, strict=True)
     ]
-    run.write_csv("evaluate/predictions.csv", rows, PREDICTION_COLUMNS)
-    run.write_array("evaluate/probabilities.npy", probabilities_NK)
-    run.write_array("evaluate/uncalibrated.npy", uncalibrated_NK)
+    run.write_csv(f"{folder}/predictions.csv", rows, PREDICTION_COLUMNS)
+    run.write_array(f"{folder}/probabilities.npy", probabilities_NK)
+    run.write_array(f"{folder}/uncalibrated.npy", uncalibrated_NK)
     labels = [str(row["label"]) for row in rows]
     known_N = np.array([label != "" for label in labels], bool)
     metrics: dict[str, object] = {"num_radiographs": len(rows), "num_labelled": int(known_N.sum())}
     distorted = distorted_answers(classifier, images_NHW, rows, num_images=config.num_robustness)
-    run.write_csv("evaluate/robustness.csv", distorted, ROBUSTNESS_COLUMNS)
+    run.write_csv(f"{folder}/robustness.csv", distorted, ROBUSTNESS_COLUMNS)
     metrics["robustness"] = robustness_figures(distorted)
     run.check_stop()
     metrics["foreign"], foreign_rows = foreign_figures(classifier, images_NHW, rows, config)
-    run.write_csv("evaluate/foreign.csv", foreign_rows, ("kind", "source", "out_of_scope_score", "decision"))
+    run.write_csv(f"{folder}/foreign.csv", foreign_rows, ("kind", "source", "out_of_scope_score", "decision"))
     if known_N.any():
         accepted_N = np.array([prediction.decision == "accept" for prediction in predictions], bool)
         patients = [str(row["patient"]) for row in rows]
@@ -70,10 +85,10 @@ def evaluate(run: Run) -> None:
                 metrics[name] = classification_metrics(chosen, resamples=config.resamples, seed=run.config.seed)
         labelled = [row for row in rows if row["label"]]
         metrics |= {"subgroups": subgroup_figures(labelled), "tag": tag_figures(labelled)}
-        _write_pictures(run, answers.where(known_N), classifier.spec.review_thresholds)
+        _write_pictures(run, folder, answers.where(known_N), classifier.spec.review_thresholds)
     else:
         logger.warning("no radiograph of the hold-out has a label in %s: nothing is measured", RADIOGRAPH_LABELS)
-    run.write_json("evaluate/metrics.json", metrics)
+    run.write_json(f"{folder}/metrics.json", metrics)
 
 
 def _probabilities(
@@ -82,10 +97,10 @@ def _probabilities(
     return np.array([p.probabilities for p in predictions], np.float32).reshape(len(predictions), num_classes)
 
 
-def _write_pictures(run: Run, answers: Answers, review_thresholds: Sequence[float]) -> None:
+def _write_pictures(run: Run, folder: str, answers: Answers, review_thresholds: Sequence[float]) -> None:
     given = answers.given.tolist()
     labels = class_order([*answers.truth, *given])
     counts = confusion_matrix(answers.truth, given, labels)
-    run.write("evaluate/confusion.png", plots.confusion(counts, labels, f"Hold-out, {len(given)} radiographs"))
+    run.write(f"{folder}/confusion.png", plots.confusion(counts, labels, f"Hold-out, {len(given)} radiographs"))
     confidences_N = answers.probabilities_NK.max(1)
-    run.write("evaluate/reliability.png", plots.reliability(confidences_N, answers.hits, review_thresholds))
+    run.write(f"{folder}/reliability.png", plots.reliability(confidences_N, answers.hits, review_thresholds))

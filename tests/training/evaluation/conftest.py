@@ -8,7 +8,16 @@ from samx.phantom import export_phantom
 from samx.storage import open_storage
 from tests.training.small_run import small_config
 from training.attributes_table import ATTRIBUTE_COLUMNS
-from training.config import ClusterConfig, CrossValidateConfig, FinetuneConfig, IndexConfig, TrainingConfig
+from training.config import (
+    ArchitectureConfig,
+    ClusterConfig,
+    CrossValidateConfig,
+    DistillConfig,
+    FinetuneConfig,
+    IndexConfig,
+    PublishConfig,
+    TrainingConfig,
+)
 from training.job import run_all
 from training.run import read_table, table_bytes
 
@@ -41,5 +50,22 @@ def answering_config(export: Path, folder: Path, **changes: object) -> TrainingC
 def evaluated(few_labels: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
     """Published; never write into it."""
     config = answering_config(few_labels, tmp_path_factory.mktemp("evaluated"))
+    assert run_all(config) == "published"
+    return config
+
+
+LARGE = ArchitectureConfig(backbone="resnet18")
+
+
+@pytest.fixture(scope="session")
+def taught(few_labels: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingConfig:
+    """Published with a student, which loses what it likes; never write into it.
+
+    Not a MobileNet: it learns nothing in so few steps.
+    """
+    folder = tmp_path_factory.mktemp("taught")
+    distill = DistillConfig(backbone="resnet18_slim", epochs=12, batch_size=16, largest_loss=0.9)
+    publish = PublishConfig(models=f"{folder}/models", name="small", engine="fp32")
+    config = answering_config(few_labels, folder, distill=distill, publish=publish, architecture=LARGE)
     assert run_all(config) == "published"
     return config

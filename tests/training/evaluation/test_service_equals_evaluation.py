@@ -1,4 +1,7 @@
-"""The service answers for every radiograph of the hold-out what evaluate wrote down, one at a time and together."""
+"""The service answers for every radiograph of the hold-out what evaluate wrote down, one at a time and together.
+
+So does the student, by its compiled engine, where the artifact has one.
+"""
 
 import anyio
 import httpx
@@ -15,13 +18,21 @@ from training.run import Run
 TOLERANCE = 1e-5
 
 
+@pytest.fixture(scope="module", params=["evaluated", "taught"])
+def answered(request: pytest.FixtureRequest) -> tuple[TrainingConfig, str]:
+    """A finished run, and where the answers of the network are that answers on CPUs."""
+    config: TrainingConfig = request.getfixturevalue(request.param)
+    return config, "evaluate" if request.param == "evaluated" else "evaluate/student"
+
+
 @pytest.fixture(scope="module")
-def holdout(evaluated: TrainingConfig) -> list[tuple[dict[str, str], dict[str, float], bytes]]:
+def holdout(answered: tuple[TrainingConfig, str]) -> list[tuple[dict[str, str], dict[str, float], bytes]]:
     """Row of predictions.csv, probability by label, and the file, of every radiograph of the hold-out."""
-    run, source = Run(evaluated), open_storage(evaluated.source)
+    config, folder = answered
+    run, source = Run(config), open_storage(config.source)
     classes = run.read_json("label/classes.json")
-    probabilities = run.read_array("evaluate/probabilities.npy")
-    rows = run.read_csv("evaluate/predictions.csv")
+    probabilities = run.read_array(f"{folder}/probabilities.npy")
+    rows = run.read_csv(f"{folder}/predictions.csv")
     return [
         (row, dict(zip(classes, map(float, values), strict=True)), source.read(row["key"]))
         for row, values in zip(rows, probabilities, strict=True)
@@ -29,9 +40,10 @@ def holdout(evaluated: TrainingConfig) -> list[tuple[dict[str, str], dict[str, f
 
 
 @pytest.fixture(scope="module")
-def app(evaluated: TrainingConfig) -> App:
-    """The application with the published model, answering by the engine of the evaluation, torch."""
-    url = f"{evaluated.publish.models}/{evaluated.publish.name}"
+def app(answered: tuple[TrainingConfig, str]) -> App:
+    """The application with the published model, answering as it does on CPUs: by torch without a compiled engine."""
+    config, _ = answered
+    url = f"{config.publish.models}/{config.publish.name}"
     inference = Inference(Settings(artifact=url, device="cpu", threads=2))
     anyio.run(inference.serving.load)
     assert inference.is_ready

