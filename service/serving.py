@@ -102,7 +102,8 @@ class Serving:
         num_lanes = 1 if model.on_gpu else max(1, available_cores() // self._settings.engine_threads)
         if self._network is None:
             self._network = ThreadPoolExecutor(num_lanes, thread_name_prefix="samx-network")
-        sizes = [size for size in SIZES if size <= self._settings.max_batch_size]
+        largest = self._settings.max_batch_size or model.largest_batch
+        sizes = [size for size in SIZES if size <= largest]
         loop = asyncio.get_running_loop()
         await asyncio.gather(  # every thread has its own caches to fill
             *(loop.run_in_executor(self._network, model.warm_up, sizes) for _ in range(num_lanes))
@@ -111,7 +112,7 @@ class Serving:
             lambda questions: self._watched.call(model.classify, questions),
             self._network,
             num_lanes=num_lanes,
-            largest=self._settings.max_batch_size,
+            largest=largest,
             report=_report_batch,
         )
         return Served(model, batcher)

@@ -46,8 +46,9 @@ class Settings(pydantic.BaseModel):
 
     threads: int = pydantic.Field(default_factory=lambda: min(available_cores(), 8), ge=1)
     """Radiographs read at the same time; the cores are divided among them."""
-    max_batch_size: Literal[1, 2, 4, 8, 16, 32] = 8
-    """Radiographs that go through the network together at most. On CPUs more buy little throughput and cost latency."""
+    max_batch_size: Literal[1, 2, 4, 8, 16, 32] | None = None
+    """Radiographs that go through the network together at most. By default 8, but 1 where ONNX Runtime computes it on
+    CPUs: there a batch takes as long as its images one by one, and all of them wait for the last."""
     max_waiting: int = pydantic.Field(default=16, ge=0)
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
     retry_after_seconds: int = pydantic.Field(default=2, ge=1)
