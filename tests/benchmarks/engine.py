@@ -1,7 +1,8 @@
 """The compiled engines against eager torch, and what Grad-CAM adds to an answer; medians, all sides in turn in one run.
 
 `python -m tests.benchmarks.engine [--backbones resnet18 resnet50] [--threads 2]`. The weights are random: only time is
-measured.
+measured. The second table has the default network by eager torch against what an artifact with a student has for CPUs;
+with `--backbones` alone the others stay empty.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from tests.small_artifact import small_spec
 from training.compiled_engine import export, quantize
 
 SIZE = 224
+STUDENT_BACKBONE: Backbone = "mobilenet_v3_large"
 PROVENANCE = Provenance(
     created_at="",
     source="",
@@ -42,9 +44,9 @@ PROVENANCE = Provenance(
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbones", nargs="+", default=["resnet18_slim", "resnet18", "resnet50"])
+    parser.add_argument("--backbones", nargs="*", default=["resnet18_slim", "resnet18", "resnet50"])
     parser.add_argument("--threads", type=int, default=available_cores())
     parser.add_argument("--rounds", type=int, default=11)
     options = parser.parse_args()
@@ -56,6 +58,7 @@ def main() -> None:
         + "|"
     )
     classifiers = {name: compare(name, options.threads, options.rounds) for name in options.backbones}
+    compare_student(options.threads, options.rounds)
     print("\n| backbone | engine | answer ms | with Grad-CAM ms | added |\n" + "| --- " * 5 + "|")
     for name, by_engine in classifiers.items():
         for classifier in by_engine:
@@ -86,6 +89,25 @@ def compare(backbone: Backbone, threads: int, rounds: int) -> list[Classifier]:
         preprocessing=PreprocessingConfig(size=SIZE, working_size=512),
     )
     return [Classifier(spec, engine, tensors) for engine in engines[1:]]
+
+
+def compare_student(threads: int, rounds: int) -> None:
+    """Time the default network by eager torch, and the student as published; a line per size of batch."""
+    backbone = ArchitectureConfig().backbone
+    network, student, images = settled_network(backbone, 4), settled_network(STUDENT_BACKBONE, 4), noise(16)
+    exported = export(student, SIZE)
+    engines: list[Engine] = [
+        TorchEngine(network), TorchEngine(student), OnnxEngine(exported, threads),
+        OnnxEngine(quantize(exported, images), threads),
+    ]  # fmt: skip
+    names = ("torch", "onnxruntime fp32", "onnxruntime int8")
+    heads = "".join(f" student, {name} ms | ratio |" for name in names)
+    print(f"\n{backbone} and its student {STUDENT_BACKBONE}\n")
+    print(f"| batch | {backbone}, torch ms |{heads}\n" + "| --- " * (2 + 2 * len(names)) + "|")
+    for batch in (images[:1], images[:8]):
+        first, *others = in_turn([partial(engine.feature_maps, batch) for engine in engines], rounds)
+        cells = " | ".join(f"{other:.1f} | {first / other:.2f}" for other in others)
+        print(f"| {len(batch)} | {first:.1f} | {cells} |", flush=True)
 
 
 def time_grad_cam(backbone: str, classifier: Classifier, rounds: int) -> None:

@@ -1,4 +1,7 @@
-"""What the comparison of servers serves and sends: a ResNet-50 of random weights, a full-size DICOM, a small JPEG."""
+"""What the comparison of servers serves and sends: a ResNet-50 of random weights, a full-size DICOM, a small JPEG.
+
+As an artifact with a student, too: a MobileNetV3-Large, as `[distill]` trains it, answers on CPUs there.
+"""
 
 import io
 from pathlib import Path
@@ -9,17 +12,16 @@ import safetensors.torch
 import torch
 from PIL import Image
 
-from samx.architecture import ArchitectureConfig
-from samx.artifact import ENGINE, GOLDEN, WEIGHTS, set_current, write_artifact
+from samx.architecture import ArchitectureConfig, Backbone
+from samx.artifact import ENGINE, GOLDEN, STUDENT, WEIGHTS, set_current, write_artifact
 from samx.classifier import Classifier, make_golden
 from samx.engine import OnnxEngine
-from samx.network import Network
 from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.radiograph import read_radiograph
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
-from tests.benchmarks.engine import PROVENANCE
+from tests.benchmarks.engine import PROVENANCE, STUDENT_BACKBONE
 from tests.settled_network import settled_network
 from tests.small_artifact import LABELS, small_spec
 from training.compiled_engine import export, quantize
@@ -29,26 +31,51 @@ ROWS, COLUMNS = 2140, 1760
 
 
 def write_models(folder: Path) -> dict[str, Path]:
-    """Publish the default network, 224 pixels, with its engine in 32 and in 8 bits; model folders by precision."""
-    spec = small_spec(architecture=ArchitectureConfig(), preprocessing=PreprocessingConfig())
-    network = settled_network(spec.architecture.backbone, num_classes=len(LABELS))
+    """Publish the default network, 224 pixels; model folders by what answers on the CPU.
+
+    `fp32` and `int8` is the network in 32 and in 8 bits, `student` a smaller one in 32 bits.
+    """
     radiographs = [
         phantom_radiograph(label=label, seed=seed) for seed in range(4) for label in ("foot", "hand", "knee")
     ]
-    tensors = _tensors(network)
-    reference = torch_classifier(spec, tensors)
-    fp32 = export(network, spec.preprocessing.size)
-    int8 = quantize(fp32, np.stack([reference.read(data)[1] for data in radiographs]))
-    arrays = {key: value.numpy() for key, value in tensors.items()}
+    networks = {name: _Served(name) for name in (ArchitectureConfig().backbone, STUDENT_BACKBONE)}
+    large, small = networks.values()
+    int8 = quantize(large.exported, np.stack([large.classifier.read(data)[1] for data in radiographs]))
     models = {}
-    for precision, engine in (("fp32", fp32), ("int8", int8)):
-        golden = make_golden(reference, radiographs[:2], Classifier(spec, OnnxEngine(engine, 1), arrays))
-        files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, ENGINE: engine}
-        storage = open_storage(folder / precision)
-        write_artifact(storage, name=NAME, version="1", model=spec, provenance=PROVENANCE, files=files)
+    for name, engine, student in (
+        ("fp32", large.exported, None),
+        ("int8", int8, None),
+        ("student", small.exported, small),
+    ):
+        on_cpu = student or large
+        compiled = Classifier(on_cpu.spec, OnnxEngine(engine, 1), {k: v.numpy() for k, v in on_cpu.tensors.items()})
+        golden = make_golden(
+            large.classifier, radiographs[:2], compiled, student=student.classifier if student else None
+        )
+        files = {WEIGHTS: safetensors.torch.save(large.tensors), GOLDEN: golden, ENGINE: engine}
+        if student:
+            files[STUDENT] = safetensors.torch.save(student.tensors)
+        storage = open_storage(folder / name)
+        write_artifact(
+            storage, name=NAME, version="1", model=large.spec, cpu_model=student.spec if student else None,
+            provenance=PROVENANCE, files=files,
+        )  # fmt: skip
         set_current(storage, name=NAME, version="1")
-        models[precision] = folder / precision / NAME
+        models[name] = folder / name / NAME
     return models
+
+
+class _Served:
+    """A network of random weights, its weights with a distribution of features that every radiograph lies in."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.spec = small_spec(architecture=ArchitectureConfig(backbone=backbone), preprocessing=PreprocessingConfig())
+        network = settled_network(backbone, num_classes=len(LABELS))
+        features = network.num_features
+        scope = {"scope.means_KD": torch.zeros(len(LABELS), features), "scope.whitening_DD": torch.eye(features)}
+        self.tensors = {**network.state_dict(), **scope}
+        self.exported = export(network, self.spec.preprocessing.size)
+        self.classifier = torch_classifier(self.spec, self.tensors)
 
 
 def bodies() -> dict[str, bytes]:
@@ -76,10 +103,3 @@ def small_jpeg() -> bytes:
     buffer = io.BytesIO()
     Image.fromarray((pixels * 255).astype(np.uint8)).save(buffer, format="JPEG", quality=90)
     return buffer.getvalue()
-
-
-def _tensors(network: Network) -> dict[str, torch.Tensor]:
-    """Its weights, and a distribution of features that every radiograph lies in."""
-    features = network.num_features
-    scope = {"scope.means_KD": torch.zeros(len(LABELS), features), "scope.whitening_DD": torch.eye(features)}
-    return {**network.state_dict(), **scope}
