@@ -29,8 +29,9 @@ class Picture:
 
 
 def picture_of(radiograph: Radiograph, preprocessing: PreprocessingConfig, *, alone: bool = True) -> Picture:
-    """Draw a radiograph; `alone`: as a PNG, too."""
-    size = min(preprocessing.working_size, LARGEST_SIZE)
+    """Draw a radiograph; `alone`: as a PNG, too. A small one is enlarged to what the network sees, and no further."""
+    finest = max(preprocessing.size, *radiograph.pixels.shape)
+    size = min(finest, preprocessing.working_size, LARGEST_SIZE)
     image = in_square(fit(radiograph.pixels, size), size)
     return Picture(image, _base64(image) if alone else "")
 

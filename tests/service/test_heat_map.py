@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.heat_map import hottest_region
+from samx.preprocessing import PreprocessingConfig
+from samx.radiograph import Radiograph, RadiographAttributes
+from samx.reading.reduction import working_shape
+from service.heat_map import hottest_region, picture_of
 from service.openapi import prefers_png
 from service.schemas import Box
 from tests.service.conftest import App
@@ -42,6 +45,14 @@ def test_picture_is_the_overlay_of_the_json(app: App) -> None:
         assert response.content == base64.b64decode(overlay)
     refused = app.classify(b"text", headers={"Accept": "image/png"})
     assert (refused.status_code, refused.headers["content-type"]) == (415, "application/problem+json")
+
+
+@pytest.mark.parametrize(("side", "expected"), [(20, 224), (320, 320), (512, 512), (2000, 512)])
+def test_picture_is_as_fine_as_radiograph_and_network(side: int, expected: int) -> None:
+    rows, columns = working_shape(side, side // 2, 512)
+    pixels = np.random.default_rng(0).random((rows, columns), np.float32)
+    radiograph = Radiograph(pixels, RadiographAttributes(), "png", side, side // 2)
+    assert picture_of(radiograph, PreprocessingConfig()).image.shape == (expected, expected)
 
 
 @pytest.mark.parametrize(

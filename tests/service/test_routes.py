@@ -43,7 +43,7 @@ def test_heat_map_and_radiograph_lie_on_each_other(app: App) -> None:
     overlay = Image.open(io.BytesIO(base64.b64decode(heat_map["overlay_png_base64"])))
     image = Image.open(io.BytesIO(base64.b64decode(heat_map["image_png_base64"])))
     assert (overlay.format, overlay.mode, image.format, image.mode) == ("PNG", "RGB", "PNG", "L")
-    assert overlay.size == image.size == (heat_map["width"], heat_map["height"]) == (128, 128)
+    assert overlay.size == image.size == (heat_map["width"], heat_map["height"]) == (120, 120)
     assert heat_map["label"] == answer["classes"][0]["label"]
     pixels = np.asarray(image)
     assert pixels.std() > 10
