@@ -155,6 +155,10 @@ _NOT_MUSCULOSKELETAL_TERMS = (
     *("JAW", "TEETH", "TOOTH", "DENTAL"),
 )
 _SIDES = ("L", "R", "LEFT", "RIGHT", "LT", "RT", "LI", "RE", "LINKS", "RECHTS", "BOTH", "BILATERAL", "BEIDE", "BDS")
+_VIEWS: Mapping[str, str] = {
+    **dict.fromkeys(("LL", "RL", "LATERAL", "SEITLICH"), "LAT"),
+    **dict.fromkeys(("LLO", "RLO", "LPO", "RPO", "LAO", "RAO", "OBLIQUE", "SCHRAEG"), "OBL"),
+}
 _UMLAUTS = str.maketrans({"Ä": "AE", "Ö": "OE", "Ü": "UE"})
 _LABEL_OF_TERM: Mapping[str, str] = {
     **{anatomy.body_part_examined: anatomy.label for anatomy in ANATOMY.values()},
@@ -166,6 +170,22 @@ _LABEL_OF_TERM: Mapping[str, str] = {
 def anatomy_of(label: str) -> Anatomy | None:
     """Returns the entity with this label, or None for reserved, free and not musculoskeletal labels."""
     return ANATOMY.get(label)
+
+
+def has_sides(label: str) -> bool:
+    """Whether a left and a right one exist, so that a laterality means something; of free labels it is assumed."""
+    anatomy = ANATOMY.get(label)
+    return label != NOT_MUSCULOSKELETAL if anatomy is None else anatomy.paired
+
+
+def standard_view(view: str) -> str:
+    """A view in one word of a few, upper case: LL, RL and LATERAL are LAT, and the sides' obliques OBL.
+
+    Args:
+        view: as View Position (0018,5101) has it (PS3.3 section C.8.1.3), or as people write it; "" where unknown.
+    """
+    words = " ".join(_words_of(view))
+    return _VIEWS.get(words, words)
 
 
 def label_of_body_part(body_part_examined: str) -> str | None:

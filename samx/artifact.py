@@ -74,6 +74,20 @@ class ClassEntry(_Frozen):
     them; None: the model's threshold, as in older artifacts."""
 
 
+AttributeName = Literal["view", "laterality"]
+ATTRIBUTES: Final[tuple[AttributeName, ...]] = ("view", "laterality")
+
+
+class AttributeHead(_Frozen):
+    """What else the model says of a radiograph, by a linear head of its own on the same features."""
+
+    name: AttributeName
+    values: tuple[str, ...] = pydantic.Field(min_length=2)
+    """In the order of the head's rows: views such as AP, PA and LAT; laterality L, R and B, as DICOM writes them."""
+    temperature: float = pydantic.Field(gt=0)
+    """As the model's, for this head."""
+
+
 class ModelSpec(_Frozen):
     """All that is needed, beside the weights, to answer for a radiograph."""
 
@@ -87,6 +101,8 @@ class ModelSpec(_Frozen):
     """Of classes that have none of their own."""
     out_of_scope_threshold: float = pydantic.Field(gt=0)
     """Radiographs with a higher out-of-scope score resemble nothing that the model was trained on."""
+    attributes: tuple[AttributeHead, ...] = ()
+    """Heads for view and laterality, where the labels had them; absent in older artifacts."""
 
     @property
     def labels(self) -> tuple[str, ...]:

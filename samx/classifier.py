@@ -9,7 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import safetensors
 import safetensors.numpy
 
-from samx.anatomy import NOT_MUSCULOSKELETAL
+from samx.anatomy import NOT_MUSCULOSKELETAL, has_sides
 from samx.artifact import (
     ENGINE,
     GOLDEN,
@@ -27,6 +27,7 @@ from samx.artifact import (
     STUDENT,
     WEIGHTS,
     Artifact,
+    AttributeName,
     Manifest,
     ModelSpec,
     read_artifact,
@@ -49,6 +50,9 @@ GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "int8": 2e-2}
 lies between two steps may be rounded to the other one, which moves a probability ten times as far."""
 
 
+HEADS = ("head.", "attribute_heads.", "scope.")
+"""What a classifier needs of the tensors of the weights, beside its engine: their names begin so."""
+
 _GOLDEN_KEY: dict[Precision, str] = {"fp32": "probabilities", "int8": "probabilities_int8"}
 _OF_STUDENT = "student_"
 """Before the key of the student's answers."""
@@ -67,6 +71,9 @@ class Prediction:
     decision: Decision
     heat: npt.NDArray[np.float32] | None = None
     """Grad-CAM of the most probable class, `(h, w)` float32 in [0, 1], where it was asked for."""
+    attributes: Mapping[AttributeName, tuple[str, float]] = field(default_factory=dict)
+    """Most probable view and laterality with their calibrated probabilities, where the model has learned them and they
+    mean something for the most probable class."""
 
     @property
     def label(self) -> str:
@@ -106,7 +113,8 @@ class Classifier:
     Args:
         spec: classes, temperature, thresholds, preprocessing.
         engine: computes the feature maps.
-        tensors: `head.weight` `(K, D)`, `head.bias`, `scope.means_KD` and `scope.whitening_DD` of the weights.
+        tensors: `head.weight` `(K, D)`, `head.bias`, `scope.means_KD` and `scope.whitening_DD` of the weights, and
+            `attribute_heads.<name>.weight` and `.bias` of the attributes.
 
     Raises:
         ValueError: a tensor is missing or does not fit the others.
@@ -119,6 +127,10 @@ class Classifier:
         try:
             self._head_KD, self._bias_K = tensors["head.weight"], tensors["head.bias"]
             self._distribution = FeatureDistribution(tensors["scope.means_KD"], tensors["scope.whitening_DD"])
+            self._attribute_heads = {
+                head: (tensors[f"attribute_heads.{head.name}.weight"], tensors[f"attribute_heads.{head.name}.bias"])
+                for head in spec.attributes
+            }
         except KeyError as error:
             raise ValueError(f"there is no {error}") from error
         num_features = self._head_KD.shape[-1]
@@ -128,6 +140,9 @@ class Classifier:
             "scope.means_KD": (len(tensors["scope.means_KD"]), num_features),
             "scope.whitening_DD": (num_features, num_features),
         }
+        for head in spec.attributes:
+            expected[f"attribute_heads.{head.name}.weight"] = (len(head.values), num_features)
+            expected[f"attribute_heads.{head.name}.bias"] = (len(head.values),)
         for name, shape in expected.items():
             if tensors[name].shape != shape:
                 raise ValueError(f"{name} is {tensors[name].shape}, not {shape}")
@@ -163,12 +178,23 @@ class Classifier:
 
     def _predict(self, maps_DHW: npt.NDArray[np.float32], grad_cam: bool) -> Prediction:
         features_D = maps_DHW.mean((1, 2))
-        scaled_K = (self._head_KD @ features_D + self._bias_K) / np.float32(self.spec.temperature)
-        odds_K = np.exp(scaled_K - scaled_K.max())
-        probabilities_K = odds_K / odds_K.sum()
+        probabilities_K = _softmax(self._head_KD @ features_D + self._bias_K, self.spec.temperature)
+        best = int(probabilities_K.argmax())
         score = float(self._distribution.distances(features_D[None])[0])
-        heat = heat_map(maps_DHW, self._head_KD[int(probabilities_K.argmax())]) if grad_cam else None
-        return Prediction(self.spec.labels, probabilities_K, score, self._decide(probabilities_K, score), heat)
+        heat = heat_map(maps_DHW, self._head_KD[best]) if grad_cam else None
+        decision = self._decide(probabilities_K, score)
+        attributes = self._attributes(features_D, self.spec.labels[best])
+        return Prediction(self.spec.labels, probabilities_K, score, decision, heat, attributes)
+
+    def _attributes(self, features_D: npt.NDArray[np.float32], label: str) -> dict[AttributeName, tuple[str, float]]:
+        """View and laterality; neither of what is not musculoskeletal, and no laterality of what has no sides."""
+        answers: dict[AttributeName, tuple[str, float]] = {}
+        for head, (weight_VD, bias_V) in self._attribute_heads.items():
+            if label != NOT_MUSCULOSKELETAL and (head.name != "laterality" or has_sides(label)):
+                probabilities_V = _softmax(weight_VD @ features_D + bias_V, head.temperature)
+                best = int(probabilities_V.argmax())
+                answers[head.name] = (head.values[best], float(probabilities_V[best]))
+        return answers
 
     def _decide(self, probabilities_K: npt.NDArray[np.float32], out_of_scope_score: float) -> Decision:
         # Asked so that NaN is never accepted.
@@ -179,6 +205,13 @@ class Classifier:
         if not float(probabilities_K[best]) >= threshold or threshold >= NEVER_ACCEPTED:
             return "review"
         return "out_of_scope" if self.spec.classes[best].label == NOT_MUSCULOSKELETAL else "accept"
+
+
+def _softmax(logits_K: npt.NDArray[np.float32], temperature: float) -> npt.NDArray[np.float32]:
+    scaled_K = logits_K / np.float32(temperature)
+    odds_K = np.exp(scaled_K - scaled_K.max())
+    probabilities_K: npt.NDArray[np.float32] = odds_K / odds_K.sum()
+    return probabilities_K
 
 
 def load_classifier(

@@ -7,6 +7,8 @@ section 3.1).
 Shape suffixes: N images, C channels, H and W rows and columns, D features, K classes.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -22,18 +24,28 @@ INPUT_STD = 0.27
 """Grey level statistics of preprocessed radiographs in [0, 1], used to normalise the input."""
 
 
+CLASS_HEAD = "class"
+"""Name of the head of the classes among all heads."""
+
+
 class Network(nn.Module):
     """Backbone, global average pooling and a linear head.
 
     Args:
         architecture: which backbone.
         num_classes: rows of the head, 0 for none (phase 1).
+        attributes: rows of further heads on the same features, by name; see `samx.artifact.AttributeHead`.
     """
 
-    def __init__(self, architecture: ArchitectureConfig, num_classes: int) -> None:
+    def __init__(
+        self, architecture: ArchitectureConfig, num_classes: int, attributes: Mapping[str, int] | None = None
+    ) -> None:
         super().__init__()
         self.backbone, self.num_features = _build_backbone(architecture.backbone)
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
+        self.attribute_heads = nn.ModuleDict(
+            {name: nn.Linear(self.num_features, num_values) for name, num_values in (attributes or {}).items()}
+        )
 
     def feature_maps(self, images_N1HW: Tensor) -> Tensor:
         """Last feature maps, `(N, D, H/32, W/32)`, of images `(N, 1, H, W)` float in [0, 1].
@@ -51,6 +63,15 @@ class Network(nn.Module):
         """Logits `(N, K)` of images `(N, 1, H, W)` float in [0, 1]."""
         logits: Tensor = self.head(self.features(images_N1HW))
         return logits
+
+    def all_logits(self, images_N1HW: Tensor) -> dict[str, Tensor]:
+        """Logits by head: of the classes `(N, K)` by `CLASS_HEAD`, of an attribute's values `(N, V)` by its name."""
+        return self.logits_of(self.features(images_N1HW))
+
+    def logits_of(self, features_ND: Tensor) -> dict[str, Tensor]:
+        """The same of pooled features."""
+        heads = {CLASS_HEAD: self.head} | dict(self.attribute_heads.items())
+        return {name: head(features_ND) for name, head in heads.items()}
 
 
 class _SlimResNet(resnet.ResNet):  # type: ignore[misc]  # torchvision carries no types

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from samx.artifact import ModelSpec
-from samx.classifier import Classifier
+from samx.classifier import HEADS, Classifier
 from samx.engine import Precision
 from samx.network import Network, to_input
 
@@ -45,6 +45,25 @@ def read_tensors(weights: bytes) -> dict[str, Tensor]:
         raise ValueError(str(error)) from error
 
 
+def build_network(spec: ModelSpec) -> Network:
+    """A network of the model's shape, with random weights."""
+    return Network(spec.architecture, len(spec.classes), {head.name: len(head.values) for head in spec.attributes})
+
+
+def load_network(spec: ModelSpec, tensors: Mapping[str, Tensor]) -> Network:
+    """The network of the tensors of `weights.safetensors`, on the CPU.
+
+    Raises:
+        ValueError: these are not the tensors of such a network.
+    """
+    network = build_network(spec)
+    try:
+        network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
+    except RuntimeError as error:
+        raise ValueError(f"no {spec.architecture.backbone} of {len(spec.classes)} classes: {error}") from error
+    return network
+
+
 def torch_classifier(
     spec: ModelSpec, tensors: Mapping[str, Tensor], device: str = "cpu", *, num_threads: int | None = None
 ) -> Classifier:
@@ -62,10 +81,6 @@ def torch_classifier(
     """
     if num_threads is not None:
         torch.set_num_threads(num_threads)
-    network = Network(spec.architecture, len(spec.classes))
-    try:
-        network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
-    except RuntimeError as error:
-        raise ValueError(f"no {spec.architecture.backbone} of {len(spec.classes)} classes: {error}") from error
-    arrays = {key: value.cpu().numpy() for key, value in tensors.items() if key.startswith(("head.", "scope."))}
+    network = load_network(spec, tensors)
+    arrays = {key: value.cpu().numpy() for key, value in tensors.items() if key.startswith(HEADS)}
     return Classifier(spec, TorchEngine(network.to(device)), arrays)

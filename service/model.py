@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import ANATOMY, label_of_body_part, tag_agrees
-from samx.artifact import ClassEntry, Manifest, ModelSpec, resolve
+from samx.artifact import AttributeName, ClassEntry, Manifest, ModelSpec, resolve
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
 from samx.radiograph import Radiograph
@@ -19,6 +19,7 @@ from samx.storage import open_storage
 from service.heat_map import Picture, heat_map_of, overlay_png, picture_of
 from service.problems import ProblemError, problem_of, traceback_without_values, without_secrets
 from service.schemas import (
+    AttributeAnswer,
     Classification,
     ConceptCode,
     ModelClass,
@@ -150,6 +151,8 @@ class Model:
                 for label, probability in prediction.ranked(top_k)
             ],
             out_of_scope_score=prediction.out_of_scope_score,
+            view=_attribute(prediction, "view"),
+            laterality=_attribute(prediction, "laterality"),
             tag=tag_of(prediction.label, radiograph.attributes.body_part_examined),
             radiograph=RadiographFacts(
                 format=radiograph.format,
@@ -163,6 +166,13 @@ class Model:
     def overlay(self, picture: Picture, prediction: Prediction) -> bytes:
         """A PNG of the radiograph with its heat map over it."""
         return overlay_png(picture, prediction)
+
+
+def _attribute(prediction: Prediction, name: AttributeName) -> AttributeAnswer | None:
+    if name not in prediction.attributes:
+        return None
+    value, probability = prediction.attributes[name]
+    return AttributeAnswer(value=value, probability=min(probability, 1.0))
 
 
 def load_model(settings: Settings) -> Model:
@@ -226,6 +236,7 @@ def _description(
         name=manifest.name,
         version=manifest.version,
         classes=classes,
+        attributes={head.name: list(head.values) for head in spec.attributes},
         backbone=spec.architecture.backbone,
         student_of=manifest.model.architecture.backbone if spec == manifest.cpu_model else None,
         engine=engine,

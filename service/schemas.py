@@ -63,6 +63,15 @@ class RankedClass(ModelClass):
     """Calibrated: of all answers with probability 0.9, nine in ten are right."""
 
 
+class AttributeAnswer(Answer):
+    """What the model says of the radiograph beside its class."""
+
+    value: str = Field(examples=["LAT"])
+    """The most probable value."""
+    probability: float = Field(ge=0, le=1, examples=[0.97])
+    """Calibrated, as that of a class."""
+
+
 class Tag(Answer):
     """What the file itself says it shows."""
 
@@ -124,6 +133,12 @@ class Classification(Answer):
     """The `top_k` most probable classes, best first."""
     out_of_scope_score: float
     """Distance from what the model was trained on; compare it to the model's `out_of_scope_threshold` only."""
+    view: AttributeAnswer | None
+    """AP, PA, LAT, OBL, AXIAL or another view; null if the model has not learned views or the class is not
+    musculoskeletal."""
+    laterality: AttributeAnswer | None
+    """L, R or B (both), judged by the picture, not read from the file; null if the model has not learned it or the body
+    has no left and right one of the class."""
     tag: Tag
     radiograph: RadiographFacts
     grad_cam: HeatMap | None
@@ -173,6 +188,8 @@ class ModelDescription(Answer):
     version: str
     classes: list[ModelClass]
     """In the order of the model's output."""
+    attributes: dict[str, list[str]]
+    """The values of `view` and `laterality` that the model has learned, by these names; {} if neither."""
     backbone: str
     """The network that answers here."""
     student_of: str | None

@@ -23,10 +23,9 @@ from samx.artifact import (
 )
 from samx.classifier import Classifier, make_golden
 from samx.engine import OnnxEngine
-from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
-from samx.torch_engine import torch_classifier
+from samx.torch_engine import build_network, torch_classifier
 
 LABELS = ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
 NAME = "small"
@@ -61,7 +60,7 @@ def small_spec(**changes: object) -> ModelSpec:
 def small_tensors(spec: ModelSpec, seed: int = 0) -> dict[str, torch.Tensor]:
     """Random weights for `spec`, with the feature distribution."""
     torch.manual_seed(seed)
-    network = Network(spec.architecture, len(spec.classes))
+    network = build_network(spec)
     features = network.num_features
     scope = {"scope.means_KD": torch.randn(len(spec.classes), features), "scope.whitening_DD": torch.eye(features)}
     return {**network.state_dict(), **scope}

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
+from samx.artifact import AttributeName
 from training.config import CrossValidateConfig
 from training.review_thresholds import review_thresholds
 
@@ -35,6 +36,8 @@ class Calibration(pydantic.BaseModel):
     """Radiographs with a higher out-of-scope score resemble nothing that was learned."""
     num_labelled: int
     """Radiographs with a known label, on which these numbers rest; where there is none, they are guesses."""
+    attribute_temperatures: dict[AttributeName, float] = {}
+    """As `temperature`, for the heads of view and laterality."""
 
 
 def calibrate(

@@ -5,7 +5,7 @@ Fine-tuning and distillation differ in what the answers are compared to, and giv
 Shape suffixes: N radiographs, B batch, K classes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +25,10 @@ from training.loop import (
 )
 from training.run import Run
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of logits `(B, K)` float32, the views `(B, 1, H, W)` that they answer, and the radiographs' positions `(B,)`."""
+Logits = Mapping[str, Tensor]
+"""By head, float32: see `Network.all_logits`."""
+Loss = Callable[[Logits, Tensor, Tensor], Tensor]
+"""Of logits, the views `(B, 1, H, W)` that they answer, and the radiographs' positions `(B,)`."""
 
 
 def train_classifier(
@@ -79,8 +81,8 @@ def train_classifier(
             set_learning_rate(optimizer, config.learning_rate * cosine_schedule(done, config.epochs * steps_per_epoch))
             views = random_views(images_BHW, augmentation, run.generator(name, epoch, progress.step))
             with autocast(device):
-                logits_BK = network(views)
-            loss = loss_of(logits_BK.float(), views, chosen_B)
+                logits = network.all_logits(views)
+            loss = loss_of({head: values.float() for head, values in logits.items()}, views, chosen_B)
             where = f"{name}, epoch {epoch}, step {progress.step}"
             progress.losses.append({"loss": train_step(loss, network, optimizer, where=where)})
             _update_average(average, network, min(config.ema_decay, (1 + done) / (10 + done)))

@@ -15,6 +15,7 @@ import pydantic
 import torch
 
 from samx.architecture import ArchitectureConfig, Backbone
+from samx.artifact import AttributeName
 from samx.errors import WrongInput
 from samx.preprocessing import PreprocessingConfig
 from training.augmentation import AugmentationConfig
@@ -158,6 +159,10 @@ class SimulatedReaderConfig(Section):
     key_prefix: str = ""
     """Removed from the truth file's keys to get the keys below `source`."""
     label_column: str = "label"
+    view_column: str = ""
+    """Holds views: a cluster gets the one that all members looked at share; empty: the reader says none."""
+    laterality_column: str = ""
+    """Holds lateralities, likewise."""
     not_musculoskeletal: tuple[str, ...] = ()
     """Labels of the truth file that the reader discards."""
     num_members: int = pydantic.Field(default=10, ge=1)
@@ -171,6 +176,11 @@ class LabelConfig(Section):
 
     simulated_reader: SimulatedReaderConfig | None = None
     """None: a person writes cluster_labels.csv; the run waits for it."""
+    trusted_attributes: tuple[AttributeName, ...] = ()
+    """Of `view` and `laterality`, those whose DICOM attribute (View Position, Image Laterality) is learned from where
+    the reader has said nothing."""
+    smallest_value: int = pydantic.Field(default=20, ge=1)
+    """Radiographs that a view or a laterality must have to be learned."""
 
 
 class FinetuneConfig(Section):
@@ -184,6 +194,8 @@ class FinetuneConfig(Section):
     label_smoothing: float = pydantic.Field(default=0.1, ge=0, lt=1)
     balance: float = pydantic.Field(default=0.5, ge=0, le=1)
     """0 samples radiographs evenly, 1 samples classes evenly; between: probability ~ count ** (1 - balance)."""
+    attribute_weight: float = pydantic.Field(default=0.3, ge=0)
+    """Of the loss of view and laterality, each, beside that of the class."""
     ema_decay: float = pydantic.Field(default=0.99, ge=0, lt=1)
     """Of the exponential moving average of the weights, which is what is kept; 0: the last weights."""
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from samx.anatomy import standard_view
 from samx.storage import Storage
 from training.run import CLUSTER_MEMBERS, RADIOGRAPH_LABELS, Run, read_table
 
@@ -69,6 +70,14 @@ def radiograph_labels(run: Run) -> dict[str, str]:
     if not run.storage.exists(RADIOGRAPH_LABELS):
         return {}
     return {row["key"]: row["label"] for row in run.read_csv(RADIOGRAPH_LABELS)}
+
+
+def radiograph_attributes(run: Run) -> dict[str, dict[str, str]]:
+    """View and laterality by key, as people or the data set gave them; "" where they did not."""
+    return {
+        row["key"]: {"view": standard_view(row.get("view") or ""), "laterality": row.get("laterality") or ""}
+        for row in read_table(run.storage, RADIOGRAPH_LABELS)
+    }
 
 
 def current_assignments(storage: Storage) -> dict[str, int]:

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samx.architecture import ArchitectureConfig
-from samx.network import Network
+from samx.network import CLASS_HEAD, Network
 from training.augmentation import AugmentationConfig
-from training.classifier_loop import train_classifier
+from training.classifier_loop import Logits, train_classifier
 from training.config import DistillConfig
 from training.initial_weights import load_initial_weights
 from training.loop import autocast, compute_features, sampling_weights
@@ -23,15 +23,17 @@ _MOMENTUM = 0.1
 few hundred steps the statistics would still be those of the untrained network."""
 
 
-def untaught_student(config: DistillConfig, num_classes: int, *, seed: int) -> tuple[Network, str]:
-    """The smaller network before it learns, and where its weights come from, in words.
+def untaught_student(config: DistillConfig, teacher: Network, *, seed: int) -> tuple[Network, str]:
+    """The smaller network before it learns, with the teacher's heads, and where its weights come from, in words.
 
     Raises:
         WrongInput: the configured initial weights cannot be used; see `load_initial_weights`.
     """
     assert config.backbone != "none"
     torch.manual_seed(seed)
-    network = Network(ArchitectureConfig(backbone=config.backbone), num_classes)
+    assert isinstance(teacher.head, nn.Linear)
+    attributes = {name: len(head.weight) for name, head in teacher.attribute_heads.items()}  # type: ignore[arg-type]
+    network = Network(ArchitectureConfig(backbone=config.backbone), teacher.head.out_features, attributes)
     loaded = load_initial_weights(network, backbone=config.backbone, config=config.init)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -70,10 +72,12 @@ def distill(
     teacher = teacher.to(run.device).eval().requires_grad_(False)
     answers_N = compute_features(teacher, images_NHW, run.device).argmax(1)
 
-    def loss_of(logits_BK: Tensor, views: Tensor, _chosen_B: Tensor) -> Tensor:
+    def loss_of(logits: Logits, views: Tensor, _chosen_B: Tensor) -> Tensor:
         with torch.no_grad(), autocast(run.device):
-            wanted_BK = teacher(views)
-        return distillation_loss(logits_BK, wanted_BK.float(), config.temperature)
+            wanted = teacher.all_logits(views)
+        losses = {head: distillation_loss(logits[head], wanted[head].float(), config.temperature) for head in logits}
+        others = sum((loss for head, loss in losses.items() if head != CLASS_HEAD), torch.zeros(()))
+        return losses[CLASS_HEAD] + run.config.finetune.attribute_weight * others
 
     weights_N = sampling_weights(answers_N, config.balance)
     return train_classifier(

@@ -6,17 +6,19 @@ the untrained head a nearest-mean classifier.
 Shape suffixes: N radiographs, B batch, D features, K classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from samx.artifact import AttributeName
 from samx.classifier import FeatureDistribution
-from samx.network import Network
+from samx.network import CLASS_HEAD, Network
+from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
-from training.classifier_loop import train_classifier
+from training.classifier_loop import Logits, train_classifier
 from training.config import FinetuneConfig
 from training.loop import compute_features, sampling_weights
 from training.run import Run
@@ -24,7 +26,13 @@ from training.run import Run
 _LOGIT_AT_MEAN_DISTANCE = 5.0
 
 
-def injected_network(run: Run, images_NHW: Tensor, targets_N: Tensor, num_classes: int) -> Network:
+def injected_network(
+    run: Run,
+    images_NHW: Tensor,
+    targets_N: Tensor,
+    num_classes: int,
+    attributes: Mapping[AttributeName, AttributeTargets] | None = None,
+) -> Network:
     """The network of phase 1 with a head whose rows come from the labelled radiographs' features.
 
     A feature f is nearest to the mean m of a class where `m f - |m|^2 / 2` is largest: that is the head, up to a scale.
@@ -34,22 +42,33 @@ def injected_network(run: Run, images_NHW: Tensor, targets_N: Tensor, num_classe
         images_NHW: labelled radiographs, preprocessed, uint8.
         targets_N: class of each, int64 in [0, K); a class may be missing.
         num_classes: K.
+        attributes: what further heads learn of the same radiographs.
     """
     torch.manual_seed(run.config.seed)
-    network = Network(run.config.architecture, num_classes)
+    attributes = attributes or {}
+    network = Network(run.config.architecture, num_classes, {name: one.num_values for name, one in attributes.items()})
     weights = safetensors.torch.load(run.read("pretrain/weights.safetensors"))
     network.load_state_dict({**network.state_dict(), **weights})
     network = network.to(run.device).eval()
     features_ND = compute_features(network.features, images_NHW, run.device)
-    means_KD = class_means(features_ND, targets_N, num_classes)
+    _inject(network.head, features_ND, targets_N)
+    for name, one in attributes.items():
+        known_N = one.targets_N != UNKNOWN_TARGET
+        _inject(network.attribute_heads[name], features_ND[known_N], one.targets_N[known_N])
+    return network
+
+
+def _inject(head: nn.Module, features_ND: Tensor, targets_N: Tensor) -> None:
+    assert isinstance(head, nn.Linear)
+    if not len(targets_N):
+        return  # nothing to start from
+    means_KD = class_means(features_ND, targets_N, head.out_features)
     squared_distances_N = (features_ND - means_KD[targets_N]).square().sum(1)
     scale = _LOGIT_AT_MEAN_DISTANCE / float(squared_distances_N.mean().clamp_min(1e-6))
-    absent_K = torch.bincount(targets_N, minlength=num_classes) == 0
-    assert isinstance(network.head, nn.Linear)
+    absent_K = torch.bincount(targets_N, minlength=head.out_features) == 0
     with torch.no_grad():
-        network.head.weight.copy_(2 * scale * means_KD)
-        network.head.bias.copy_(torch.where(absent_K, -1e3, -scale * means_KD.square().sum(1)))
-    return network
+        head.weight.copy_(2 * scale * means_KD)
+        head.bias.copy_(torch.where(absent_K, -1e3, -scale * means_KD.square().sum(1)))
 
 
 def class_means(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> Tensor:
@@ -67,6 +86,7 @@ def finetune(
     name: str,
     config: FinetuneConfig,
     augmentation: AugmentationConfig,
+    attributes: Mapping[AttributeName, AttributeTargets] | None = None,
 ) -> tuple[Network, list[dict[str, float]]]:
     """Train a network on labelled radiographs; resumes from the checkpoint `<name>/checkpoint.safetensors`.
 
@@ -78,6 +98,7 @@ def finetune(
         name: of the checkpoint, the random generators and the progress bar.
         config: of phase 2.
         augmentation: of the views.
+        attributes: what further heads learn of the same radiographs; what is unknown gives no loss.
 
     Returns:
         The moving average of the network, in evaluation mode, and one row per epoch.
@@ -87,14 +108,24 @@ def finetune(
         Interrupted: a signal asked to stop; the checkpoint holds the last step.
     """
 
-    def loss_of(logits_BK: Tensor, _views: Tensor, chosen_B: Tensor) -> Tensor:
-        targets_B = targets_N[chosen_B].to(logits_BK.device)
-        return functional.cross_entropy(logits_BK, targets_B, label_smoothing=config.label_smoothing)
+    def loss_of(logits: Logits, _views: Tensor, chosen_B: Tensor) -> Tensor:
+        targets_B = targets_N[chosen_B].to(run.device)
+        loss = functional.cross_entropy(logits[CLASS_HEAD], targets_B, label_smoothing=config.label_smoothing)
+        for attribute, one in (attributes or {}).items():
+            values_B = one.targets_N[chosen_B].to(run.device)
+            loss = loss + config.attribute_weight * _known_cross_entropy(logits[attribute], values_B)
+        return loss
 
     weights_N = sampling_weights(targets_N, config.balance)
     return train_classifier(
         run, network, images_NHW, weights_N, loss_of, name=name, config=config, augmentation=augmentation
     )
+
+
+def _known_cross_entropy(logits_BV: Tensor, values_B: Tensor) -> Tensor:
+    """Mean over those whose value is known; 0 where none is."""
+    total = functional.cross_entropy(logits_BV, values_B, ignore_index=UNKNOWN_TARGET, reduction="sum")
+    return total / (values_B != UNKNOWN_TARGET).sum().clamp_min(1)
 
 
 def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> FeatureDistribution:

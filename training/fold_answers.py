@@ -6,15 +6,16 @@ answers.
 Shape suffixes: N radiographs, K classes in head order.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from samx.network import Network
-from training.calibration import calibrate
-from training.dataset import Dataset, radiograph_labels
+from samx.network import CLASS_HEAD, Network
+from training.attribute_labels import NOTHING
+from training.calibration import calibrate, fit_temperature
+from training.dataset import Dataset, radiograph_attributes, radiograph_labels
 from training.evaluation.out_of_fold import report_out_of_fold
 from training.finetuning import feature_distribution
 from training.loop import compute_features
@@ -53,12 +54,14 @@ def answer_fold(
     learned_ND = compute_features(network.features, learned.images_NHW, run.device, precision="float32")
     scope = feature_distribution(learned_ND, targets_N, num_classes)
     features_ND = compute_features(network.features, answered.images_NHW, run.device, precision="float32")
-    logits_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    with torch.inference_mode():
+        logits = {head: values.cpu() for head, values in network.logits_of(features_ND.to(run.device)).items()}
     absent_K = torch.bincount(targets_N, minlength=num_classes) == 0
     return {
         "positions_N": torch.tensor([index for index in range(len(development)) if development.folds[index] == fold]),
-        "logits_NK": logits_NK.masked_fill(absent_K, -torch.inf),
+        "logits_NK": logits.pop(CLASS_HEAD).masked_fill(absent_K, -torch.inf),
         "distances_N": torch.from_numpy(scope.distances(features_ND.numpy())),
+        **{_attribute_key(attribute): values for attribute, values in logits.items()},
     }
 
 
@@ -74,10 +77,7 @@ def calibrate_and_report(
     stage: str,
     development: Dataset,
     classes: list[str],
-    *,
-    logits_NK: Tensor,
-    distances_N: Tensor,
-    untrained_NK: Tensor | None = None,
+    answers: Mapping[str, Tensor],
 ) -> None:
     """Calibrate on radiographs that people or the data set have labelled, and say how good the answers are.
 
@@ -86,13 +86,20 @@ def calibrate_and_report(
         stage: whose answers these are.
         development: the radiographs that were answered for.
         classes: in head order.
-        logits_NK: not calibrated.
-        distances_N: out-of-scope scores.
-        untrained_NK: logits before training, where there is something to say of them.
+        answers: of all folds, as `read_fold_answers` gives them; with `untrained_NK`, the logits before training, where
+            there is something to say of them.
     """
-    truth = radiograph_labels(run)
+    truth, attributes = radiograph_labels(run), radiograph_attributes(run)
     labels = [truth.get(key, "") for key in development.keys]
-    calibration = calibrate(logits_NK, distances_N, labels, classes, run.config.cross_validate)
+    logits_NK, untrained_NK = answers["logits_NK"], answers.get("untrained_NK")
+    temperatures = {
+        name: fit_temperature(
+            answers[_attribute_key(name)], [attributes.get(key, NOTHING)[name] for key in development.keys], values
+        )
+        for name, values in run.read_json("label/attributes.json").items()
+    }
+    calibration = calibrate(logits_NK, answers["distances_N"], labels, classes, run.config.cross_validate)
+    calibration = calibration.model_copy(update={"attribute_temperatures": temperatures})
     run.write_json(f"{stage}/calibration.json", calibration.model_dump())
     report_out_of_fold(
         run,
@@ -103,6 +110,10 @@ def calibrate_and_report(
         probabilities_NK=(logits_NK / calibration.temperature).softmax(1).numpy(),
         uncalibrated_NK=logits_NK.softmax(1).numpy(),
         untrained_N=None if untrained_NK is None else untrained_NK.argmax(1).numpy(),
-        distances_N=distances_N.numpy(),
+        distances_N=answers["distances_N"].numpy(),
         calibration=calibration,
     )
+
+
+def _attribute_key(attribute: str) -> str:
+    return f"{attribute}_logits_NV"

@@ -33,7 +33,7 @@ STAGES = (
     Stage("pretrain", pretrain, (*_NETWORK, "augmentation", "pretrain"), ("index", "split"), is_distributed=True),
     Stage("cluster", cluster, ("seed", "architecture", "cluster"), ("index", "split", "pretrain"), is_distributed=True),
     # Here a person names the clusters.
-    Stage("label", label, ("seed", "label"), ("split", "cluster"), decisions=DECISIONS),
+    Stage("label", label, ("seed", "label"), ("index", "split", "cluster"), decisions=DECISIONS),
     Stage("finetune", finetune, (*_NETWORK, "augmentation", "finetune"), reads=("index", "split", "pretrain", "label")),
     Stage(
         "cross_validate",

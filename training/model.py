@@ -10,7 +10,7 @@ from torch import Tensor
 
 from samx.anatomy import ANATOMY
 from samx.architecture import ArchitectureConfig
-from samx.artifact import ClassEntry, ModelSpec
+from samx.artifact import AttributeHead, ClassEntry, ModelSpec
 from samx.classifier import Classifier, Prediction
 from samx.torch_engine import read_tensors, torch_classifier
 from training.calibration import Calibration
@@ -37,6 +37,10 @@ def model_spec(run: Run, which: Which = "reference") -> ModelSpec:
         temperature=calibration.temperature,
         review_threshold=calibration.review_threshold,
         out_of_scope_threshold=calibration.out_of_scope_threshold,
+        attributes=tuple(
+            AttributeHead(name=name, values=tuple(values), temperature=calibration.attribute_temperatures[name])
+            for name, values in run.read_json("label/attributes.json").items()
+        ),
     )
 
 

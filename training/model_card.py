@@ -72,6 +72,7 @@ def model_card(
         "are right as promised: an estimate, and none for a single class. What the hold-out kept is in the tables.",
         f"- An out-of-scope score above {spec.out_of_scope_threshold:.3f} (Mahalanobis distance of the features) gives "
         "`out_of_scope`.",
+        *(f"- {head.name.capitalize()} is answered too: {', '.join(head.values)}." for head in spec.attributes),
         "",
         "## Classes",
         "",
@@ -82,7 +83,7 @@ def model_card(
         "## Not for",
         "",
         "- Entities that are not in the table, other modalities, photographs: look at `decision` too.",
-        "- Laterality and view: they are not answered.",
+        *([] if spec.attributes else ["- Laterality and view: they are not answered."]),
         *([f"- Lost on the way, because no cluster bore their name: {', '.join(clusters['entities_lost'])}."]
           if clusters.get("entities_lost") else []),
     ]  # fmt: skip
@@ -111,6 +112,12 @@ def _details(evaluation: dict[str, Any]) -> list[str]:
             lines.append(
                 f"- Distorted radiographs: worst is {worst.replace('_', ' ')}, top-1 {_share(shares[worst])}, against "
                 f"{_share(robustness['original']['top_1'])} of the same radiographs as they are."
+            )
+    for name, figures in evaluation.get("attributes", {}).items():
+        if figures["n"]:
+            lines.append(
+                f"- {name.capitalize()}: {_share(figures['accuracy'])} right of {figures['n']} radiographs of the "
+                f"hold-out whose {name} is known; the commonest one makes {100 * figures['commonest']:.1f} %."
             )
     kinds = {k: f["auroc"]["value"] for k, f in evaluation["foreign"].items() if f["auroc"]["value"] is not None}
     if kinds:

@@ -54,6 +54,8 @@ def randomised(
     state = {name: value.clone() for name, value in network.state_dict().items()}
     parts: dict[str, list[str]] = {}
     for name, _ in network.named_parameters():
+        if name.startswith("attribute_heads."):
+            continue  # no map is of them
         parts.setdefault(".".join(name.split(".")[: 1 if name.startswith("head") else 2]), []).append(name)
     for part, names in reversed(parts.items()):
         for name in names:

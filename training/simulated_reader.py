@@ -12,9 +12,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
+from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL, standard_view
+from samx.artifact import AttributeName
 from samx.errors import ObjectNotFound, WrongInput
 from samx.storage import open_storage
+from training.attribute_labels import NOTHING, Known
 from training.config import SimulatedReaderConfig
 
 READER = "simulated"
@@ -26,19 +28,37 @@ def read_truth(config: SimulatedReaderConfig) -> dict[str, str]:
     Raises:
         WrongInput: the file or one of its columns is missing.
     """
+    return {
+        key: NOT_MUSCULOSKELETAL if row[config.label_column] in config.not_musculoskeletal else row[config.label_column]
+        for key, row in _rows_of(config).items()
+    }
+
+
+def read_attributes(config: SimulatedReaderConfig) -> dict[str, Known]:
+    """View and laterality by key from the truth file; "" where it has no column for them.
+
+    Raises:
+        WrongInput: as `read_truth`.
+    """
+    return {
+        key: {
+            "view": standard_view(row[config.view_column]) if config.view_column else "",
+            "laterality": row[config.laterality_column] if config.laterality_column else "",
+        }
+        for key, row in _rows_of(config).items()
+    }
+
+
+def _rows_of(config: SimulatedReaderConfig) -> dict[str, dict[str, str]]:
     folder, _, name = config.truth.rpartition("/")
     try:
         rows = list(csv.DictReader(io.StringIO(open_storage(folder or ".").read(name).decode())))
     except ObjectNotFound as error:
         raise WrongInput(f"label.simulated_reader.truth: there is no file {config.truth}") from error
-    if not rows or not {config.key_column, config.label_column} <= set(rows[0]):
-        raise WrongInput(f"{config.truth} needs the columns {config.key_column} and {config.label_column}")
-    return {
-        row[config.key_column].removeprefix(config.key_prefix): (
-            NOT_MUSCULOSKELETAL if row[config.label_column] in config.not_musculoskeletal else row[config.label_column]
-        )
-        for row in rows
-    }
+    needed = [config.key_column, config.label_column, config.view_column, config.laterality_column]
+    if not rows or not set(filter(None, needed)) <= set(rows[0]):
+        raise WrongInput(f"{config.truth} needs the columns {' and '.join(filter(None, needed))}")
+    return {row[config.key_column].removeprefix(config.key_prefix): row for row in rows}
 
 
 def name_clusters(
@@ -46,6 +66,7 @@ def name_clusters(
     truth: Mapping[str, str],
     config: SimulatedReaderConfig,
     generator: torch.Generator,
+    attributes: Mapping[str, Known] | None = None,
 ) -> list[dict[str, object]]:
     """One row of cluster_labels.csv for every cluster.
 
@@ -54,11 +75,13 @@ def name_clusters(
         truth: label by key; radiographs that it lacks are passed over.
         config: how many members are looked at, and the majority that is asked for.
         generator: decides which members.
+        attributes: view and laterality by key: said of a cluster where all members looked at share them.
     """
     rows = []
     for cluster_id, keys in sorted(members.items()):
         order = torch.randperm(len(keys), generator=generator).tolist()
-        seen = [truth[keys[position]] for position in order if keys[position] in truth][: config.num_members]
+        looked_at = [keys[position] for position in order if keys[position] in truth][: config.num_members]
+        seen = [truth[key] for key in looked_at]
         label, note = MIXED, "no member is in the truth file"
         if seen:
             commonest, count = Counter(seen).most_common(1)[0]
@@ -69,11 +92,16 @@ def name_clusters(
             {
                 "cluster_id": cluster_id,
                 "label": label,
-                "view": "",
-                "laterality": "",
+                "view": _shared("view", looked_at, attributes or {}),
+                "laterality": _shared("laterality", looked_at, attributes or {}),
                 "note": note,
                 "reader": READER,
                 "decided_at": "",
             }
         )
     return rows
+
+
+def _shared(name: AttributeName, keys: Sequence[str], attributes: Mapping[str, Known]) -> str:
+    values = {attributes.get(key, NOTHING)[name] for key in keys}
+    return values.pop() if len(values) == 1 else ""

@@ -56,6 +56,14 @@ class RankedClass:
 
 
 @dataclass(frozen=True, slots=True)
+class AttributeAnswer:
+    """The most probable view or laterality with its probability, 0 to 1."""
+
+    value: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """What the file itself says it shows, and whether that agrees; None where nothing can be said."""
 
@@ -104,6 +112,8 @@ class Classification:
     decision: Literal["accept", "review", "out_of_scope"]
     classes: list[RankedClass]
     out_of_scope_score: float
+    view: AttributeAnswer | None
+    laterality: AttributeAnswer | None
     tag: Tag
     radiograph: RadiographFacts
     grad_cam: HeatMap | None
@@ -154,6 +164,7 @@ class ModelDescription:
     name: str
     version: str
     classes: list[ModelClass]
+    attributes: dict[str, list[str]]
     backbone: str
     student_of: str | None
     engine: str

@@ -11,6 +11,7 @@ const ICONS = {
   out_of_scope: "M7.5 7.5l9 9M16.5 7.5l-9 9",
 };
 const TAG_ICONS = { true: ICONS.accept, false: "M5 9h14M5 15h14M16 4L8 20", null: "M6 12h12" };
+const SIDES = { L: "left", R: "right", B: "both sides" };
 let shown = null; // entry, state and answer, so that nothing is said twice
 
 export function showAnswer() {
@@ -96,7 +97,12 @@ function showTag(answer) {
 
 function showFacts({ answer, file, path, seconds }) {
   const { format, rows, columns, was_negative: wasNegative } = answer.radiograph;
+  const attributes = [
+    answer.view && `${answer.view.value} ${percent(answer.view.probability)}`,
+    answer.laterality && `${SIDES[answer.laterality.value] ?? answer.laterality.value} ${percent(answer.laterality.probability)}`,
+  ].filter(Boolean);
   const facts = {
+    ...(attributes.length && { View: attributes.join(" · ") }),
     File: `${path}, ${size(file.size)}`,
     Read: `${format.toUpperCase()}, ${columns} × ${rows} pixels${wasNegative ? ", a negative, inverted" : ""}`,
     Distance: `${short(answer.out_of_scope_score)} from the training data; out of scope above ${short(model.out_of_scope_threshold)}`,

@@ -36,6 +36,12 @@ class Row:
     tag_agrees: bool | None = None
     laterality: str = ""
     """L or R, where the file says so."""
+    answered_view: str = ""
+    """Most probable view, where the model has learned views."""
+    answered_view_probability: float | None = None
+    answered_laterality: str = ""
+    """Most probable side by the picture, where the model has learned it and the label has sides."""
+    answered_laterality_probability: float | None = None
     model: str = ""
     """Name and version."""
     code: str = ""

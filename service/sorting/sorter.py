@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from samx.artifact import Manifest
+from samx.artifact import ATTRIBUTES, Manifest
 from samx.classifier import Classifier, Prediction
 from samx.errors import Interrupted, StorageError
 from service.model import tag_of
@@ -271,6 +271,9 @@ class _Work:
             (label, probability), *others = prediction.ranked(2)
             second_label, second_probability = others[0] if others else ("", None)
             tag = tag_of(label, reading.body_part_examined)
+            (view, view_probability), (side, side_probability) = (
+                prediction.attributes.get(name, ("", None)) for name in ATTRIBUTES
+            )
             row = replace(
                 row,
                 decision=prediction.decision,
@@ -281,6 +284,10 @@ class _Work:
                 out_of_scope_score=_rounded(prediction.out_of_scope_score),
                 tag_body_part_examined=tag.body_part_examined or "",
                 tag_agrees=tag.agrees,
+                answered_view=view,
+                answered_view_probability=_rounded(view_probability),
+                answered_laterality=side,
+                answered_laterality_probability=_rounded(side_probability),
             )
         return with_places(row, self._job.request)
 

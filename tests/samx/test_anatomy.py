@@ -10,8 +10,10 @@ from samx.anatomy import (
     NOT_MUSCULOSKELETAL,
     Anatomy,
     anatomy_of,
+    has_sides,
     label_in_text,
     label_of_body_part,
+    standard_view,
     tag_agrees,
 )
 
@@ -144,3 +146,15 @@ def test_other_labels_are_no_anatomy(label: str) -> None:
 )
 def test_description_names_one_label_or_none(text: str, label: str | None) -> None:
     assert label_in_text(text) == label
+
+
+def test_views_come_down_to_a_few_words() -> None:
+    expected = {"AP": "AP", "ap": "AP", "LL": "LAT", "RL": "LAT", "Lateral": "LAT", "LLO": "OBL", "OBLIQUE": "OBL"}
+    assert {view: standard_view(view) for view in expected} == expected
+    assert standard_view("frog-leg ") == standard_view("FROG_LEG") == "FROG LEG"
+    assert standard_view("") == ""
+
+
+def test_sides_are_assumed_of_free_labels_only() -> None:
+    assert has_sides("hand") and has_sides("ulna")
+    assert not has_sides("lumbar_spine") and not has_sides(NOT_MUSCULOSKELETAL)

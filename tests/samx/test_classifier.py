@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, ClassEntry, read_artifact, write_artifact
+from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, AttributeHead, ClassEntry, read_artifact, write_artifact
 from samx.classifier import GOLDEN_TOLERANCE, Classifier, FeatureDistribution, Prediction, load_classifier, make_golden
 from samx.errors import ArtifactCorrupt, ArtifactError, NotARadiographFormat
 from samx.grad_cam import heat_map
@@ -105,6 +105,52 @@ def test_known_probabilities_and_labels_in_head_order() -> None:
     np.testing.assert_allclose(prediction.probabilities, [0.1, 0.2, 0.4, 0.3], atol=1e-6)
     assert prediction.labels == ("foot", "hand", "knee", NOT_MUSCULOSKELETAL)
     assert prediction.label == "knee"
+
+
+def with_attributes(**changes: object) -> Classifier:
+    """Answers knee, the view LAT with 0.8 and the side R with 0.9, for every image."""
+    heads = (
+        AttributeHead(name="view", values=("AP", "LAT"), temperature=2.0),
+        AttributeHead(name="laterality", values=("L", "R"), temperature=1.0),
+    )
+    spec = small_spec(attributes=heads, **changes)
+    tensors = small_tensors(spec)
+    for name, biases in {
+        "head": spec.temperature * torch.tensor([0.1, 0.2, 0.4, 0.3]).log(),
+        "attribute_heads.view": 2.0 * torch.tensor([0.2, 0.8]).log(),
+        "attribute_heads.laterality": torch.tensor([0.1, 0.9]).log(),
+    }.items():
+        tensors[f"{name}.weight"] = torch.zeros_like(tensors[f"{name}.weight"])
+        tensors[f"{name}.bias"] = biases
+    return torch_classifier(spec, tensors)
+
+
+def test_view_and_laterality_are_answered_with_their_own_temperatures() -> None:
+    (prediction,) = with_attributes().classify(noise(1))
+    assert {name: value for name, (value, _) in prediction.attributes.items()} == {"view": "LAT", "laterality": "R"}
+    assert prediction.attributes["view"][1] == pytest.approx(0.8)
+    assert prediction.attributes["laterality"][1] == pytest.approx(0.9)
+
+
+def test_view_and_laterality_are_answered_only_where_they_mean_something() -> None:
+    classes = small_spec().classes
+    spine = classes[2].model_copy(update={"label": "lumbar_spine"})
+    (prediction,) = with_attributes(classes=(*classes[:2], spine, classes[3])).classify(noise(1))
+    assert set(prediction.attributes) == {"view"}
+    discarded = classes[2].model_copy(update={"label": NOT_MUSCULOSKELETAL})
+    other = classes[3].model_copy(update={"label": "foot"})
+    (prediction,) = with_attributes(classes=(*classes[:2], discarded, other)).classify(noise(1))
+    assert prediction.attributes == {}
+
+
+def test_a_model_without_these_heads_answers_neither(classifier: Classifier) -> None:
+    assert all(prediction.attributes == {} for prediction in classifier.classify(noise(3)))
+
+
+def test_an_attribute_head_that_does_not_fit_is_refused() -> None:
+    spec = small_spec(attributes=(AttributeHead(name="view", values=("AP", "LAT"), temperature=1.0),))
+    with pytest.raises(ValueError, match=r"attribute_heads\.view\.weight"):
+        torch_classifier(spec, small_tensors(small_spec()))
 
 
 def test_a_batch_equals_one_by_one(classifier: Classifier) -> None:

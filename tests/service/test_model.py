@@ -5,14 +5,16 @@ from typing import NoReturn
 import pytest
 import safetensors.numpy
 
-from samx.artifact import WEIGHTS
+from samx.artifact import WEIGHTS, AttributeHead
 from samx.classifier import Classifier, load_classifier
 from samx.engine import OnnxEngine
+from samx.torch_engine import torch_classifier
 from service.inference import Inference
 from service.model import Model, tag_of
 from service.problems import ProblemError, without_secrets
+from service.upload import Parameters
 from tests.service.files import PATIENT
-from tests.small_artifact import STUDENT_TEMPERATURE, small_spec, write_small_artifact
+from tests.small_artifact import STUDENT_TEMPERATURE, small_spec, small_tensors, synthetic_png, write_small_artifact
 
 
 @pytest.mark.parametrize(
@@ -84,6 +86,24 @@ def test_description_names_the_network_that_answers(small_engines: dict[str, byt
     assert (described[False].engine, described[False].temperature) == ("torch cpu", small_spec().temperature)
 
 
+def test_view_and_laterality_are_answered_and_described(small_artifact: Path) -> None:
+    heads = (
+        AttributeHead(name="view", values=("AP", "LAT"), temperature=1.0),
+        AttributeHead(name="laterality", values=("L", "R"), temperature=1.0),
+    )
+    spec = small_spec(attributes=heads, classes=small_spec().classes[:3])
+    _, manifest = load_classifier(small_artifact)
+    manifest = manifest.model_copy(update={"model": spec})
+    model = Model(torch_classifier(spec, small_tensors(spec)), manifest, url="", metrics=None, max_body_bytes=1)
+    assert model.description.attributes == {"view": ["AP", "LAT"], "laterality": ["L", "R"]}
+    reading = model.read(synthetic_png())
+    (prediction,) = model.classify([model.question(reading, grad_cam=False)])
+    answer = model.answer(reading.radiograph, prediction, Parameters())
+    for name, found in (("view", answer.view), ("laterality", answer.laterality)):
+        assert found is not None
+        assert (found.value, found.probability) == prediction.attributes[name]  # type: ignore[index]
+
+
 def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:
     description = loaded.serving.served.model.description
     assert (description.name, description.version) == ("small", "1.0.0")
@@ -93,6 +113,7 @@ def test_description_is_public_part_of_the_manifest(loaded: Inference) -> None:
     assert description.classes[3].code is None
     assert description.classes[3].body_part_examined is None
     assert description.metrics == {}
+    assert description.attributes == {}
     assert description.provenance.num_readers == 1
     assert "simulated" not in description.model_dump_json()  # readers are people too
 

@@ -157,6 +157,17 @@ def changed(answer: dict[str, Any], **tag: object) -> dict[str, Any]:
     return {**answer, "decision": "accept", "tag": {**answer["tag"], **tag}}
 
 
+def test_view_and_side_are_shown_where_the_model_answers_them(page: Page, knee_dicom: bytes) -> None:
+    choose(page, given("none.dcm", knee_dicom))
+    page.locator("#images").wait_for()
+    assert "View" not in page.locator("#facts").inner_text()
+    said = {"view": {"value": "LAT", "probability": 0.97}, "laterality": {"value": "R", "probability": 0.8}}
+    page.route("**/classify?*", lambda route: route.fulfill(json=route.fetch().json() | said))
+    choose(page, given("a.dcm", knee_dicom), given("b.dcm", knee_dicom))
+    until_classified(page)
+    assert "LAT 97.0 % · right 80.0 %" in page.locator("#facts").inner_text()
+
+
 # ---- Many ------------------------------------------------------------------------------------------------------------
 
 DROP = """async ([name, encoded]) => {

@@ -38,8 +38,13 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
         cluster=ClusterConfig(num_clusters=24, pca_dim=16, sheet_columns=4),
         label=LabelConfig(
             simulated_reader=SimulatedReaderConfig(
-                truth=str(export / "truth.csv"), not_musculoskeletal=NOT_MUSCULOSKELETAL
-            )
+                truth=str(export / "truth.csv"),
+                not_musculoskeletal=NOT_MUSCULOSKELETAL,
+                view_column="view",
+                laterality_column="laterality",
+            ),
+            trusted_attributes=("laterality",),
+            smallest_value=4,
         ),
         finetune=FinetuneConfig(epochs=2, batch_size=16),
         evaluate=EvaluateConfig(resamples=200, num_foreign=6),
@@ -52,7 +57,7 @@ def to_toml(config: TrainingConfig) -> str:
     """The configuration as a file."""
     lines = []
     dumped = config.model_dump(mode="json", exclude_defaults=True)
-    reader = dumped.pop("label", {}).get("simulated_reader")
+    reader = dumped.get("label", {}).pop("simulated_reader", None)
     for key, value in dumped.items():
         if not isinstance(value, dict):
             lines.append(f"{key} = {json.dumps(value)}")

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from samx.network import Network, to_input
+from samx.artifact import AttributeName
+from samx.network import CLASS_HEAD, Network, to_input
 from tests.training.small_run import small_config
 from tests.training.test_finetuning import stripes
+from training.attribute_labels import AttributeTargets
 from training.augmentation import AugmentationConfig
 from training.config import DistillConfig, FinetuneConfig
 from training.distillation import distill, distillation_loss, untaught_student
@@ -32,17 +34,18 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Network:
     folder = tmp_path_factory.mktemp("teacher")
     run = Run(small_config(folder, folder))
     images, targets = stripes(48)
+    attributes: dict[AttributeName, AttributeTargets] = {"view": AttributeTargets(2, targets % 2)}
     torch.manual_seed(0)
     network, _ = finetune(
-        run, Network(run.config.architecture, 3), images, targets, name="teacher", augmentation=MILD,
-        config=FinetuneConfig(epochs=6, batch_size=16, learning_rate=2e-3),
+        run, Network(run.config.architecture, 3, {"view": 2}), images, targets, name="teacher", augmentation=MILD,
+        config=FinetuneConfig(epochs=6, batch_size=16, learning_rate=2e-3), attributes=attributes,
     )  # fmt: skip
     return network
 
 
-def answers(network: Network, images: torch.Tensor) -> torch.Tensor:
+def answers(network: Network, images: torch.Tensor, head: str = CLASS_HEAD) -> torch.Tensor:
     with torch.inference_mode():
-        return network(to_input(images)).argmax(1)
+        return network.all_logits(to_input(images))[head].argmax(1)
 
 
 def test_the_loss_is_the_divergence_of_softened_answers_times_the_temperature_squared() -> None:
@@ -64,10 +67,11 @@ def test_equal_answers_cost_nothing_whatever_is_added_to_all_logits() -> None:
 def test_a_student_gives_the_teacher_s_answers_to_new_images(run: Run, teacher: Network) -> None:
     images, _ = stripes(120)
     before = copy.deepcopy(teacher.state_dict())
-    student, _ = untaught_student(CONFIG, 3, seed=1)
+    student, _ = untaught_student(CONFIG, teacher, seed=1)
     assert (answers(student.eval(), images[60:]) == answers(teacher, images[60:])).float().mean() < 0.7
     student, history = distill(run, teacher, student, images[:60], name="s", config=CONFIG, augmentation=MILD)
     assert (answers(student, images[60:]) == answers(teacher, images[60:])).float().mean() > 0.9
+    assert (answers(student, images[60:], "view") == answers(teacher, images[60:], "view")).float().mean() > 0.9
     assert history[-1]["loss"] < 0.5 * history[0]["loss"]
     assert not student.training
     assert all(torch.equal(value, before[key]) for key, value in teacher.state_dict().items())
@@ -77,15 +81,15 @@ def test_the_same_run_gives_the_same_student(run: Run, teacher: Network) -> None
     images, _ = stripes(24)
     config = CONFIG.model_copy(update={"epochs": 2})
     first, second = (
-        distill(run, teacher, untaught_student(config, 3, seed=1)[0], images, name="s", config=config,
+        distill(run, teacher, untaught_student(config, teacher, seed=1)[0], images, name="s", config=config,
                 augmentation=MILD)[0].state_dict()
         for _ in range(2)
     )  # fmt: skip
     assert all(torch.equal(value, second[key]) for key, value in first.items())
 
 
-def test_running_statistics_keep_up_with_a_short_training() -> None:
-    student, source = untaught_student(DistillConfig(backbone="mobilenet_v3_large"), 3, seed=0)
+def test_running_statistics_keep_up_with_a_short_training(teacher: Network) -> None:
+    student, source = untaught_student(DistillConfig(backbone="mobilenet_v3_large"), teacher, seed=0)
     momenta = {module.momentum for module in student.modules() if isinstance(module, nn.BatchNorm2d)}
     assert momenta == {0.1}
     assert source == "random"

@@ -7,8 +7,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from samx.network import Network, to_input
+from samx.artifact import AttributeName
+from samx.network import CLASS_HEAD, Network, to_input
 from tests.training.small_run import small_config
+from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
 from training.config import FinetuneConfig
 from training.finetuning import (
@@ -73,6 +75,40 @@ def test_training_lowers_the_loss_and_ends_in_evaluation_mode(run: Run) -> None:
     assert not network.training
     with torch.inference_mode():
         assert (network(to_input(images)).argmax(1) == targets).float().mean() > 0.9
+
+
+def test_a_head_of_its_own_learns_what_only_some_radiographs_say(run: Run) -> None:
+    images, targets = stripes(48)
+    view = torch.arange(48) // 3 % 2  # which half is dark; said of the first half of them only
+    for image, value in zip(images, view.tolist(), strict=True):
+        image[16 * value : 16 * value + 12] = 0
+    said = torch.where(torch.arange(48) < 24, view, UNKNOWN_TARGET)
+    attributes: dict[AttributeName, AttributeTargets] = {"view": AttributeTargets(2, said)}
+    network = injected_network(run, images, targets, 3, attributes)
+    assert network.attribute_heads["view"].weight.shape == (2, network.num_features)
+    config = FinetuneConfig(epochs=16, batch_size=16, learning_rate=2e-3, attribute_weight=1.0)
+    still = AugmentationConfig(rotation_degrees=5, inversion=0, smallest_crop=1, largest_zoom_out=1, collimation=0)
+    network, _ = finetune(run, network, images, targets, name="f", config=config, augmentation=still,
+                          attributes=attributes)  # fmt: skip
+    with torch.inference_mode():
+        logits = network.all_logits(to_input(images))
+    assert (logits[CLASS_HEAD].argmax(1) == targets).float().mean() > 0.7
+    assert (logits["view"].argmax(1) == view)[24:].float().mean() > 0.9
+
+
+def test_what_nobody_knows_gives_no_loss_and_leaves_the_rest_as_it_was(run: Run) -> None:
+    """Bit for bit: a head whose value is never known changes nothing of the network."""
+    images, targets = stripes()
+    unknown: dict[AttributeName, AttributeTargets] = {"view": AttributeTargets(2, torch.full((24,), UNKNOWN_TARGET))}
+    config = FinetuneConfig(epochs=1, batch_size=8)
+    ended = []
+    for attributes in ({}, unknown):
+        network = injected_network(run, images, targets, 3, attributes)
+        network, history = finetune(run, network, images, targets, name="f", config=config,
+                                    augmentation=AugmentationConfig(), attributes=attributes)  # fmt: skip
+        assert np.isfinite(history[-1]["loss"])
+        ended.append(network.state_dict())
+    assert all(torch.equal(value, ended[1][key]) for key, value in ended[0].items())
 
 
 def test_the_checkpoint_is_gone_after_training(run: Run) -> None:

@@ -100,7 +100,7 @@ def test_the_same_run_on_s3_gives_the_same_artifact(finished: TrainingConfig, ex
 def test_without_decisions_the_run_waits_and_then_goes_on(
     finished: TrainingConfig, export: Path, tmp_path: Path
 ) -> None:
-    config = small_config(export, tmp_path, label=LabelConfig())
+    config = small_config(export, tmp_path, label=finished.label.model_copy(update={"simulated_reader": None}))
     assert run_all(config) == "awaiting labels"
     assert run_all(config) == "awaiting labels"
     storage = open_storage(config.run)

@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 
 from samx.anatomy import label_of_body_part, tag_agrees
+from samx.artifact import ATTRIBUTES
 from samx.classifier import Prediction
+from training.attribute_labels import NOTHING
 
 PREDICTION_COLUMNS = (
     "key", "part", "patient", "site", "label", "answer", "second", "probability", "decision", "out_of_scope_score",
-    "tag", "tag_agrees", "tag_is_right", "sex", "age_group", "implant", "view",
+    "tag", "tag_agrees", "tag_is_right", "sex", "age_group", "implant", "view", "view_label", "view_answer",
+    "laterality_label", "laterality_answer",
 )  # fmt: skip
 YES, NO, UNKNOWN = "true", "false", ""
 
 
-def prediction_row(index_row: Mapping[str, str], label: str, prediction: Prediction) -> dict[str, object]:
+def prediction_row(
+    index_row: Mapping[str, str], label: str, prediction: Prediction, attributes: Mapping[str, str] = NOTHING
+) -> dict[str, object]:
     """One row, without `part`.
 
     `tag` is the label that Body Part Examined (0018,0015) names, `tag_agrees` says whether the tag, which may name a
@@ -23,6 +28,7 @@ def prediction_row(index_row: Mapping[str, str], label: str, prediction: Predict
         index_row: of the radiograph, from index.csv; columns that an older index lacks are left empty.
         label: given by people or by the data set; "" where unknown.
         prediction: the answer.
+        attributes: view and laterality, given like the label; "" where unknown.
     """
     (first, probability), *others = prediction.ranked(2)
     tag = index_row["body_part_examined"]
@@ -43,6 +49,8 @@ def prediction_row(index_row: Mapping[str, str], label: str, prediction: Predict
         "age_group": index_row.get("age_group", ""),
         "implant": index_row.get("implant", ""),
         "view": index_row["view_position"],
+        **{f"{name}_label": attributes[name] for name in ATTRIBUTES},
+        **{f"{name}_answer": prediction.attributes.get(name, ("", 0.0))[0] for name in ATTRIBUTES},
     }
 
 

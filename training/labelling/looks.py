@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from samx.anatomy import ANATOMY
+from samx.anatomy import has_sides
 from training.labelling.overview import Overview
 from training.labelling.pool import Pool, name_of
 from training.labelling.reading import NotAllowed, Reading
@@ -68,7 +68,7 @@ def look_at_cluster(
                 "confidence": round(one.confidence, 3),
                 "sources": one.sources,
                 "view": _agreed(pool, "view_position", members, _VIEW),
-                "laterality": _agreed(pool, "laterality", members, _SIDE) if _is_paired(one.label) else "",
+                "laterality": _agreed(pool, "laterality", members, _SIDE) if has_sides(one.label) else "",
             }
             for one in overview.suggester.of(cluster_id)
         ],
@@ -130,7 +130,3 @@ def _agreed(pool: Pool, attribute: str, members: Positions, allowed: re.Pattern[
         return ""
     value, count = counts.most_common(1)[0]
     return value if count >= _AGREED * total else ""
-
-
-def _is_paired(label: str) -> bool:
-    return label in ANATOMY and ANATOMY[label].paired

@@ -23,6 +23,7 @@ SECTIONS: tuple[tuple[str, str, Section], ...] = (
     ("folds", "Cross-validation", results.folds),
     ("student", "On CPUs", student),
     ("subgroups", "Subgroups", results.subgroups),
+    ("attributes", "View and laterality", results.attributes),
     ("robustness", "Robustness", results.disturbances),
     ("tags", "Tags", results.tags),
     ("clusters", "Clusters", sections.clusters),

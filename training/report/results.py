@@ -190,6 +190,29 @@ def subgroups(facts: Facts) -> str:
     )
 
 
+def attributes(facts: Facts) -> str:
+    """View and laterality."""
+    found = facts.at(EVALUATE, "attributes")
+    if not found:
+        return not_measured("View and laterality: the model has not learned them; the accuracy")
+    rows: list[Row] = [
+        [words(name), *(cell(facts, EVALUATE, "attributes", name, what) for what, cell in _ATTRIBUTES)]
+        for name in found
+    ]
+    values: list[Row] = [
+        [f"{words(name)} {value}", *(cell(facts, EVALUATE, "attributes", name, "recall", value, *more)
+                                     for cell, more in ((number_cell, ("n",)), (share_cell, ())))]
+        for name, figures in found.items()
+        for value in figures.get("recall", {})
+    ]  # fmt: skip
+    columns = ["", "n", "Right", "Macro recall", "The commonest value"]
+    return (
+        table("View and laterality, hold-out together", columns, rows)
+        + disclosure("Value by value", table("Recall of each value", ["", "n", "Recall"], values))
+        + paragraph("By heads of their own; of radiographs whose view or side somebody has named.", "quiet")
+    )
+
+
 def disturbances(facts: Facts) -> str:
     """Disturbed images, and images that are no radiographs of the kind at all."""
     found = facts.at(EVALUATE, "robustness") or {}
@@ -214,6 +237,7 @@ def disturbances(facts: Facts) -> str:
     )
 
 
+_ATTRIBUTES = (("n", number_cell), ("accuracy", share_cell), ("macro_recall", share_cell), ("commonest", share_cell))
 _DISTURBED = (("n", number_cell), ("top_1", share_cell), ("same_answer", share_cell))
 _FOREIGN = (("n", number_cell), ("auroc", number_cell), ("out_of_scope", share_cell))
 _TAGS = {

@@ -10,6 +10,8 @@ and `cross_validate/metrics.json` (all folds together, each fold, and their spre
 import safetensors.torch
 from torch import Tensor
 
+from samx.artifact import AttributeName
+from training.attribute_labels import attribute_targets
 from training.dataset import Dataset, load_dataset
 from training.finetuning import finetune, injected_network, targets_of
 from training.fold_answers import answer_fold, calibrate_and_report, fold_key, network_key, read_fold_answers
@@ -20,34 +22,33 @@ from training.run import Run
 def cross_validate(run: Run) -> None:
     """Train a network per fold on the other folds, and calibrate on all folds' answers together."""
     classes: list[str] = run.read_json("label/classes.json")
-    label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
+    injected = {row["key"]: row for row in run.read_csv("label/labels.csv")}
+    values = run.read_json("label/attributes.json")
     development = load_dataset(run, "development")
     folds = sorted(set(development.folds))
     for fold in folds:
         key = fold_key("cross_validate", fold)
         if not run.adopt(key, network_key(fold)):
-            run.write(key, safetensors.torch.save(_answer_fold(run, fold, development, label_of, classes)))
+            run.write(key, safetensors.torch.save(_answer_fold(run, fold, development, injected, classes, values)))
     answers = read_fold_answers(run, "cross_validate", folds)
-    calibrate_and_report(
-        run,
-        "cross_validate",
-        development,
-        classes,
-        logits_NK=answers["logits_NK"],
-        distances_N=answers["distances_N"],
-        untrained_NK=answers["untrained_NK"],
-    )
+    calibrate_and_report(run, "cross_validate", development, classes, answers)
 
 
 def _answer_fold(
-    run: Run, fold: int, development: Dataset, label_of: dict[str, str], classes: list[str]
+    run: Run,
+    fold: int,
+    development: Dataset,
+    injected: dict[str, dict[str, str]],
+    classes: list[str],
+    values: dict[AttributeName, list[str]],
 ) -> dict[str, Tensor]:
     """Train without a fold, keep the network and answer for the fold."""
     keys, folds = development.keys, development.folds
-    learned = development.where(lambda index: folds[index] != fold and keys[index] in label_of)
-    targets_N = targets_of([label_of[key] for key in learned.keys], classes)
+    learned = development.where(lambda index: folds[index] != fold and keys[index] in injected)
+    targets_N = targets_of([injected[key]["label"] for key in learned.keys], classes)
+    attributes = attribute_targets([injected[key] for key in learned.keys], values)
     answered = development.where(lambda index: folds[index] == fold)
-    network = injected_network(run, learned.images_NHW, targets_N, len(classes))
+    network = injected_network(run, learned.images_NHW, targets_N, len(classes), attributes)
     untrained_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
     network, _ = finetune(
         run,
@@ -57,6 +58,7 @@ def _answer_fold(
         name=f"cross_validate/fold {fold}",
         config=run.config.finetune,
         augmentation=run.config.augmentation,
+        attributes=attributes,
     )
     save_network(run, network_key(fold), network)
     answers = answer_fold(run, network, fold, development, learned, targets_N, len(classes))

@@ -46,9 +46,7 @@ def distill(run: Run) -> None:
             answers = answer_fold(run, student, fold, development, labelled, targets_N, len(classes))
             run.write(key, safetensors.torch.save(answers))
     answers = read_fold_answers(run, "distill", folds)
-    calibrate_and_report(
-        run, "distill", development, classes, logits_NK=answers["logits_NK"], distances_N=answers["distances_N"]
-    )
+    calibrate_and_report(run, "distill", development, classes, answers)
     student, initial_weights = _student(run, "finetune/weights.safetensors", development, classes, name="distill")
     labelled, targets_N = _labelled(development, label_of, classes)
     tensors = network_tensors(run, student, labelled.images_NHW, targets_N)
@@ -68,9 +66,10 @@ def _student(run: Run, teacher_key: str, learned: Dataset, classes: list[str], *
             f"{teacher_key} is not in {run.storage.url}: the run was cross-validated by an older version. Give the "
             "same command with --again-from cross_validate"
         ) from error
-    teacher = Network(config.architecture, len(classes))
+    attributes = {name: len(values) for name, values in run.read_json("label/attributes.json").items()}
+    teacher = Network(config.architecture, len(classes), attributes)
     teacher.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
-    student, initial_weights = untaught_student(config.distill, len(classes), seed=config.seed)
+    student, initial_weights = untaught_student(config.distill, teacher, seed=config.seed)
     student, history = teach(
         run,
         teacher,

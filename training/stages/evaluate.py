@@ -16,7 +16,9 @@ import numpy as np
 
 from samx.classifier import Prediction
 from training import plots
-from training.dataset import Part, load_dataset, radiograph_labels
+from training.attribute_labels import NOTHING
+from training.dataset import Part, load_dataset, radiograph_attributes, radiograph_labels
+from training.evaluation.attributes import attribute_figures
 from training.evaluation.classification import Answers, classification_metrics, confusion_matrix
 from training.evaluation.foreign import foreign_figures
 from training.evaluation.predictions import PREDICTION_COLUMNS, prediction_row
@@ -48,7 +50,7 @@ def _evaluate(run: Run, which: Which) -> None:
     folder = _FOLDER[which]
     config, classes = run.config.evaluate, list(run.read_json("label/classes.json"))
     classifier, uncalibrated = model_classifier(run, which), model_classifier(run, which, temperature=1.0)
-    truth = radiograph_labels(run)
+    truth, attributes = radiograph_labels(run), radiograph_attributes(run)
     parts = {part: load_dataset(run, part) for part in _PARTS}
     images_NHW = np.concatenate([dataset.images_NHW.numpy() for dataset in parts.values()])
     index_rows = [row for dataset in parts.values() for row in dataset.rows]
@@ -59,7 +61,7 @@ def _evaluate(run: Run, which: Which) -> None:
     run.check_stop()
     part_of = [part for part, dataset in parts.items() for _ in dataset.rows]
     rows = [
-        prediction_row(row, truth.get(row["key"], ""), prediction) | {"part": part}
+        prediction_row(row, truth.get(row["key"], ""), prediction, attributes.get(row["key"], NOTHING)) | {"part": part}
         for part, row, prediction in zip(part_of, index_rows, predictions, strict=True)
     ]
     run.write_csv(f"{folder}/predictions.csv", rows, PREDICTION_COLUMNS)
@@ -85,6 +87,8 @@ def _evaluate(run: Run, which: Which) -> None:
                 metrics[name] = classification_metrics(chosen, resamples=config.resamples, seed=run.config.seed)
         labelled = [row for row in rows if row["label"]]
         metrics |= {"subgroups": subgroup_figures(labelled), "tag": tag_figures(labelled)}
+        learned = {head.name: head.values for head in classifier.spec.attributes}
+        metrics["attributes"] = attribute_figures(labelled, learned)
         _write_pictures(run, folder, answers.where(known_N), classifier.spec.review_thresholds)
     else:
         logger.warning("no radiograph of the hold-out has a label in %s: nothing is measured", RADIOGRAPH_LABELS)

@@ -11,8 +11,7 @@ import numpy.typing as npt
 
 from samx.classifier import Classifier
 from samx.grad_cam import heat_map, overlay
-from samx.network import Network
-from samx.torch_engine import TorchEngine, torch_classifier
+from samx.torch_engine import TorchEngine, build_network, torch_classifier
 from training import plots
 from training.dataset import Dataset, load_dataset
 from training.labels import class_order
@@ -87,7 +86,7 @@ def _sanity(run: Run, dataset: Dataset) -> dict[str, object]:
     steps = []
     shuffled = randomised(
         engine.network,
-        lambda: Network(spec.architecture, len(spec.classes)),
+        lambda: build_network(spec),
         images_NSS,
         run.generator("explain", "randomised"),
     )

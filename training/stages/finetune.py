@@ -6,6 +6,7 @@ distribution of its features) and `finetune/history.csv`; keeps `finetune/checkp
 
 import safetensors.torch
 
+from training.attribute_labels import attribute_targets
 from training.dataset import load_dataset
 from training.finetuning import finetune as train
 from training.finetuning import injected_network, network_tensors, targets_of
@@ -15,12 +16,14 @@ from training.run import Run
 def finetune(run: Run) -> None:
     """Train on all injected labels."""
     classes: list[str] = run.read_json("label/classes.json")
-    label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
+    injected = {row["key"]: row for row in run.read_csv("label/labels.csv")}
+    values = run.read_json("label/attributes.json")
     development = load_dataset(run, "development")
     keys = development.keys
-    labelled = development.where(lambda index: keys[index] in label_of)
-    targets_N = targets_of([label_of[key] for key in labelled.keys], classes)
-    network = injected_network(run, labelled.images_NHW, targets_N, len(classes))
+    labelled = development.where(lambda index: keys[index] in injected)
+    targets_N = targets_of([injected[key]["label"] for key in labelled.keys], classes)
+    attributes = attribute_targets([injected[key] for key in labelled.keys], values)
+    network = injected_network(run, labelled.images_NHW, targets_N, len(classes), attributes)
     network, history = train(
         run,
         network,
@@ -29,6 +32,7 @@ def finetune(run: Run) -> None:
         name="finetune",
         config=run.config.finetune,
         augmentation=run.config.augmentation,
+        attributes=attributes,
     )
     tensors = network_tensors(run, network, labelled.images_NHW, targets_N)
     run.write("finetune/weights.safetensors", safetensors.torch.save(tensors))

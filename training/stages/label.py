@@ -3,11 +3,16 @@
 Reads the clusters and, at the top of the run, what the reader left there: `cluster_labels.csv`, `cluster_members.csv`
 and `corrections.csv` (see training.labels). Where a simulated reader is configured it writes `cluster_labels.csv`,
 `radiograph_labels.csv` and `audit_log.jsonl` first; nothing else in the job reads the truth file. Writes
-`label/labels.csv` (a label per radiograph that is learned from), `label/classes.json` and `label/summary.json`.
+`label/labels.csv` (a label per radiograph that is learned from, with view and laterality where they are known),
+`label/classes.json`, `label/attributes.json` (the views and lateralities that are learned) and `label/summary.json`.
 """
 
+from typing import Any
+
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
+from samx.artifact import ATTRIBUTES
 from samx.errors import WrongInput
+from training.attribute_labels import known_attributes, learned_values
 from training.config import SimulatedReaderConfig
 from training.dataset import current_assignments
 from training.labelling.record import log_of_table
@@ -22,7 +27,7 @@ from training.labels import (
 )
 from training.metrics import cluster_label_scores
 from training.run import AUDIT_LOG, CLUSTER_LABELS, CORRECTIONS, RADIOGRAPH_LABELS, Run, read_table
-from training.simulated_reader import READER, name_clusters, read_truth
+from training.simulated_reader import READER, name_clusters, read_attributes, read_truth
 
 
 def label(run: Run) -> None:
@@ -33,19 +38,24 @@ def label(run: Run) -> None:
     """
     assignments = current_assignments(run.storage)
     num_clusters = int(run.read_json("cluster/summary.json")["num_clusters"])
+    config = run.config.label
     truth: dict[str, str] = {}
-    if run.config.label.simulated_reader is not None:
-        truth = read_truth(run.config.label.simulated_reader)
-        _simulate(run, run.config.label.simulated_reader, assignments, truth, num_clusters)
-    decisions = parse_cluster_labels(
-        run.read_csv(CLUSTER_LABELS), set(assignments.values()), empty=set(range(num_clusters))
-    )
-    corrections = parse_corrections(read_table(run.storage, CORRECTIONS), assignments)
+    if config.simulated_reader is not None:
+        truth = read_truth(config.simulated_reader)
+        _simulate(run, config.simulated_reader, assignments, truth, num_clusters)
+    cluster_rows, correction_rows = run.read_csv(CLUSTER_LABELS), read_table(run.storage, CORRECTIONS)
+    decisions = parse_cluster_labels(cluster_rows, set(assignments.values()), empty=set(range(num_clusters)))
+    corrections = parse_corrections(correction_rows, assignments)
     label_of = {decision.cluster_id: decision.class_label for decision in decisions}
     class_of_key = {key: label_of[cluster_id] for key, cluster_id in assignments.items()}
     class_of_key |= {key: class_of(name) for key, name in corrections.items()}
-    rows = [
+    index_rows = {row["key"]: row for row in run.read_csv("index/index.csv")}
+    said_of_cluster = {int(row["cluster_id"]): row for row in cluster_rows}
+    said = {key: said_of_cluster.get(cluster_id) for key, cluster_id in assignments.items()}
+    said |= {row["key"]: row for row in correction_rows}
+    rows: list[dict[str, Any]] = [
         {"key": key, "label": name, "cluster_id": assignments[key]}
+        | known_attributes(index_rows[key], name, said[key], config.trusted_attributes)
         for key, name in class_of_key.items()
         if name is not None
     ]
@@ -54,7 +64,8 @@ def label(run: Run) -> None:
         raise WrongInput(
             f"the decisions in {CLUSTER_LABELS} leave the classes {classes}; a classifier needs two or more"
         )
-    run.write_csv("label/labels.csv", rows, ("key", "label", "cluster_id"))
+    run.write_csv("label/labels.csv", rows, ("key", "label", "cluster_id", *ATTRIBUTES))
+    run.write_json("label/attributes.json", learned_values(rows, config.smallest_value))
     run.write_json("label/classes.json", classes)
     injected = {str(row["key"]): str(row["label"]) for row in rows}
     run.write_json("label/summary.json", _summary(decisions, corrections, assignments, injected, truth))
@@ -69,19 +80,13 @@ def _simulate(
     members: dict[int, list[str]] = {cluster_id: [] for cluster_id in range(num_clusters)}
     for key, cluster_id in assignments.items():
         members[cluster_id].append(key)
+    attributes = read_attributes(config)
     single = [
-        {
-            "key": row["key"],
-            "label": truth[row["key"]],
-            "view": "",
-            "laterality": "",
-            "reader": READER,
-            "decided_at": "",
-        }
+        {"key": row["key"], "label": truth[row["key"]], **attributes[row["key"]], "reader": READER, "decided_at": ""}
         for row in run.read_csv("split/split.csv")
         if row["key"] in truth
     ]
-    decisions = name_clusters(members, truth, config, run.generator("label"))
+    decisions = name_clusters(members, truth, config, run.generator("label"), attributes)
     run.write(AUDIT_LOG, log_of_table(decisions))
     run.write_csv(RADIOGRAPH_LABELS, single, RADIOGRAPH_LABEL_COLUMNS)
     run.write_csv(CLUSTER_LABELS, decisions, CLUSTER_LABEL_COLUMNS)

@@ -31,9 +31,9 @@ from samx.classifier import Classifier, load_classifier, make_golden
 from samx.cores import available_cores
 from samx.engine import OnnxEngine, Precision
 from samx.errors import VersionExists
-from samx.network import Network
 from samx.phantom import phantom_radiograph
 from samx.storage import open_storage
+from samx.torch_engine import load_network
 from training.compiled_engine import agreement, export, quantize
 from training.dataset import load_dataset
 from training.model import Which, answers_of, model_classifier, model_spec, model_tensors, networks
@@ -180,10 +180,7 @@ def _compiled_classifier(
 
 def _candidates(run: Run, which: Which, wanted: Precision) -> Iterator[tuple[Precision, bytes]]:
     """The compiled engines to try, the quickest first."""
-    spec = model_spec(run, which)
-    network = Network(spec.architecture, len(spec.classes))
-    tensors = model_tensors(run, which)
-    network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
+    network = load_network(model_spec(run, which), model_tensors(run, which))
     exported = export(network.eval(), run.config.preprocessing.size)
     if wanted == "int8":
         development = load_dataset(run, "development").images_NHW.numpy()

@@ -263,6 +263,24 @@ def test_robustness_follows_from_the_saved_answers(evaluated: TrainingConfig) ->
     assert found["rotated_90"]["same_answer"]["value"] < 1
 
 
+def test_view_and_laterality_figures_follow_from_the_saved_answers(evaluated: TrainingConfig) -> None:
+    run, saved = Run(evaluated), Saved(Run(evaluated), "evaluate")
+    learned, found = run.read_json("label/attributes.json"), run.read_json("evaluate/metrics.json")["attributes"]
+    assert set(found) == set(learned) == {"view", "laterality"}
+    for name, figures in found.items():
+        judged = [row for row in saved.rows if row[f"{name}_answer"] and row[f"{name}_label"] in learned[name]]
+        truth, given = ([row[f"{name}_{what}"] for row in judged] for what in ("label", "answer"))
+        assert figures["n"] == len(judged) > 0
+        assert_proportion(figures["accuracy"], np.array(truth) == np.array(given))
+        present = sorted(set(truth))
+        recall = recall_score(truth, given, average="macro", labels=present, zero_division=0)
+        assert figures["macro_recall"]["value"] == pytest.approx(recall, abs=ROUNDING)
+        assert figures["commonest"] == pytest.approx(max(map(truth.count, present)) / len(truth), abs=ROUNDING)
+        assert set(figures["recall"]) == set(present)
+        for value, of_value in figures["recall"].items():
+            assert_proportion(of_value, [answer == value for t, answer in zip(truth, given, strict=True) if t == value])
+
+
 def test_out_of_scope_figures_follow_from_the_saved_scores(evaluated: TrainingConfig) -> None:
     run, saved = Run(evaluated), Saved(Run(evaluated), "evaluate")
     scope = [
@@ -289,7 +307,7 @@ def test_without_labels_nothing_is_measured_that_needs_them(evaluated: TrainingC
     evaluate(run)
     metrics = run.read_json("evaluate/metrics.json")
     assert metrics["num_labelled"] == 0 < metrics["num_radiographs"]
-    assert not {"holdout", "holdout_internal", "subgroups", "tag"} & set(metrics)
+    assert not {"holdout", "holdout_internal", "subgroups", "tag", "attributes"} & set(metrics)
     assert metrics["robustness"]["marker"]["top_1"]["value"] is None
     assert metrics["robustness"]["marker"]["same_answer"]["n"] == metrics["num_radiographs"]
     assert metrics["foreign"]["noise"]["auroc"]["value"] is None
@@ -297,4 +315,4 @@ def test_without_labels_nothing_is_measured_that_needs_them(evaluated: TrainingC
     assert set(metrics["foreign"]) == {"photograph", "text_page", "ultrasound", "noise"}
     before = Run(evaluated).read_csv("evaluate/predictions.csv")
     for old, new in zip(before, run.read_csv("evaluate/predictions.csv"), strict=True):
-        assert new == old | {"label": "", "tag_is_right": ""}
+        assert new == old | {"label": "", "tag_is_right": "", "view_label": "", "laterality_label": ""}
