@@ -3,10 +3,10 @@
     <models>/<name>/<version>/manifest.json      classes, architecture, preprocessing, thresholds, provenance, checksums
                               manifest.sha256    checksum of manifest.json; written last, which publishes
                               weights.safetensors, golden.json, metrics.json, cluster_labels.csv, MODEL_CARD.md, plots
-                              report.html        figures, methods and limits on one page; absent in older artifacts
+                              report.html        figures, methods and limits on one page
                               student.safetensors  the smaller network that answers on CPUs, where there is one
-                              engine.onnx        compiled for CPUs: the student, where there is one, else the network of
-                                                 weights.safetensors; absent in older artifacts
+                              engine.onnx        compiled for CPUs, where asked for: the student, where there is one,
+                                                 else the network of weights.safetensors
     <models>/<name>/current.json                 which version is served; flipped by compare-and-swap
 
 Versions are immutable. Nothing is pickled. A byte changed in any file refuses the artifact.
@@ -15,7 +15,7 @@ Versions are immutable. Nothing is pickled. A byte changed in any file refuses t
 import hashlib
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
 from typing import Annotated, Final, Literal
@@ -35,10 +35,7 @@ from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig
 from samx.storage import Storage
 
 SCHEMA_VERSION: Final = 2
-"""Raised whenever the layout or the meaning of a field changes.
-
-2: there is a student, and engine.onnx is compiled from it. An artifact without one is still written with 1, so that a
-release that knows no students reads it, and refuses one with a student by name."""
+"""Raised whenever the layout or the meaning of a field changes. 2: what the out-of-scope score is computed from."""
 
 MANIFEST: Final = "manifest.json"
 MANIFEST_CHECKSUM: Final = "manifest.sha256"
@@ -71,7 +68,7 @@ class ClassEntry(_Frozen):
     """The concept's meaning."""
     review_threshold: float | None = pydantic.Field(default=None, ge=0, le=NEVER_ACCEPTED)
     """Answers with this class and a lower calibrated probability are for a person to review, at `NEVER_ACCEPTED` all of
-    them; None: the model's threshold, as in older artifacts."""
+    them; None: the model's threshold."""
 
 
 AttributeName = Literal["view", "laterality"]
@@ -102,7 +99,7 @@ class ModelSpec(_Frozen):
     out_of_scope_threshold: float = pydantic.Field(gt=0)
     """Radiographs with a higher out-of-scope score resemble nothing that the model was trained on."""
     attributes: tuple[AttributeHead, ...] = ()
-    """Heads for view and laterality, where the labels had them; absent in older artifacts."""
+    """Heads for view and laterality, where the labels had them."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -140,11 +137,11 @@ class Provenance(_Frozen):
 class Manifest(_Frozen):
     """Content of manifest.json."""
 
-    schema_version: Literal[1, 2] = 1
+    schema_version: Literal[2] = SCHEMA_VERSION
     name: _FolderName
     version: _FolderName
     model: ModelSpec
-    cpu_model: ModelSpec | None = pydantic.Field(default=None, exclude_if=lambda spec: spec is None)
+    cpu_model: ModelSpec | None = None
     """The student: a smaller network with thresholds of its own that answers on CPUs in place of `model`, to which it
     is kept close. Its weights are in student.safetensors, and engine.onnx is compiled from it. None: `model` answers
     everywhere."""
@@ -163,8 +160,8 @@ class Manifest(_Frozen):
     @pydantic.model_validator(mode="after")
     def _has_a_student_or_none(self) -> "Manifest":
         student = self.cpu_model
-        if len({student is not None, STUDENT in self.files, self.schema_version >= 2}) != 1:
-            raise ValueError(f"cpu_model, {STUDENT} and schema version 2 belong together")
+        if (student is not None) != (STUDENT in self.files):
+            raise ValueError(f"cpu_model and {STUDENT} belong together")
         if student and (student.labels, student.preprocessing) != (self.model.labels, self.model.preprocessing):
             raise ValueError("cpu_model has other classes or another preprocessing than model")
         return self
@@ -225,7 +222,6 @@ def write_artifact(
     if folder.exists(MANIFEST_CHECKSUM):
         raise VersionExists(f"version {version} of {name} is published in {models.url} already; choose another version")
     manifest = Manifest(
-        schema_version=1 if cpu_model is None else SCHEMA_VERSION,
         name=name,
         version=version,
         model=model,
@@ -361,23 +357,23 @@ def _write_once(folder: Storage, file: str, content: bytes) -> None:
 def _parse_manifest(encoded: bytes, url: str) -> Manifest:
     try:
         raw = json.loads(encoded)
-        _require_version("schema", raw["schema_version"], range(1, SCHEMA_VERSION + 1), url)
-        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], (PREPROCESSING_VERSION,), url)
+        _require_version("schema", raw["schema_version"], SCHEMA_VERSION, url)
+        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], PREPROCESSING_VERSION, url)
     except (ValueError, KeyError, TypeError) as error:
         raise ArtifactCorrupt(f"{MANIFEST} in {url} is not a manifest") from error
     try:
         return Manifest.model_validate(raw)
     except pydantic.ValidationError as error:
         raise ArtifactCorrupt(
-            f"{MANIFEST} in {url} does not follow schema version {raw['schema_version']}: {error}"
+            f"{MANIFEST} in {url} does not follow schema version {SCHEMA_VERSION}: {error}"
         ) from error
 
 
-def _require_version(what: str, found: object, readable: Sequence[int], url: str) -> None:
-    if found not in readable:
+def _require_version(what: str, found: object, readable: int, url: str) -> None:
+    if found != readable:
         raise ArtifactIncompatible(
-            f"the artifact in {url} has {what} version {found}; this code reads {' and '.join(map(str, readable))}: "
-            "train again, or use the release it came from"
+            f"the artifact in {url} has {what} version {found}; this code reads {readable}: train again, or use the "
+            "release it came from"
         )
 
 

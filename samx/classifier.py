@@ -7,7 +7,6 @@ computes the feature maps (`engine`); what they mean is computed here, one image
 import base64
 import json
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +49,8 @@ GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "int8": 2e-2}
 lies between two steps may be rounded to the other one, which moves a probability ten times as far."""
 
 
+SCOPE = ("scope.means_KD", "scope.scale_D", "scope.components_DR")
+"""Names of the tensors of `FeatureDistribution`, in the order of its fields."""
 HEADS = ("head.", "attribute_heads.", "scope.")
 """What a classifier needs of the tensors of the weights, beside its engine: their names begin so."""
 
@@ -88,23 +89,44 @@ class Prediction:
 
 @dataclass(frozen=True)
 class FeatureDistribution:
-    """Where the features of known classes lie; measures how far from all of them a radiograph is."""
+    """Where the features of known classes lie; measures how far from all of them a radiograph is.
+
+    The covariance, shared by the classes, is that of a few components and of one variance in all other directions
+    (Tipping and Bishop 1999), so that thousands of features take a few multiplications each.
+    """
 
     means_KD: npt.NDArray[np.float32]
-    """Mean feature of every class that had radiographs."""
-    whitening_DD: npt.NDArray[np.float32]
-    """Maps deviations to unit covariance; the covariance is shared by the classes (Lee et al. 2018, section 2.1)."""
+    """Mean of every class that had radiographs, of scope features (see `Network.scope_features`)."""
+    scale_D: npt.NDArray[np.float32]
+    """A deviation times this has unit variance in all directions but the components'."""
+    components_DR: npt.NDArray[np.float32]
+    """Of the scaled deviation; what they carry of its square is in excess of unit variance, and is taken off."""
 
     def distances(self, features_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Mahalanobis distance to the nearest class mean per square root of dimension, `(N,)`; about 1 in scope."""
-        whitened_ND = features_ND @ self.whitening_DD
-        distances_KN = [np.linalg.norm(whitened_ND - mean_D, axis=1) for mean_D in self._whitened_means]
-        nearest_N: npt.NDArray[np.float32] = np.min(distances_KN, axis=0)
-        return nearest_N / np.float32(math.sqrt(features_ND.shape[1]))
+        """Mahalanobis distance to the nearest class mean per square root of dimension, `(N,)`; about 1 in scope.
+
+        Lee et al. 2018, sections 2.1 and 2.2.
+        """
+        scaled_ND = (features_ND - self._origin) * self.scale_D
+        carried_NR = scaled_ND @ self.components_DR
+        squares_KN = [
+            np.square(scaled_ND - mean_D).sum(1) - np.square(carried_NR - mean_R).sum(1)
+            for mean_D, mean_R in zip(*self._scaled_means, strict=True)
+        ]
+        nearest_N: npt.NDArray[np.float32] = np.min(squares_KN, axis=0)
+        return np.sqrt(np.maximum(nearest_N, 0) / np.float32(features_ND.shape[1]))
 
     @cached_property
-    def _whitened_means(self) -> npt.NDArray[np.float32]:
-        return self.means_KD @ self.whitening_DD
+    def _origin(self) -> npt.NDArray[np.float32]:
+        """Subtracted from all first, so that little is lost by rounding."""
+        origin_D: npt.NDArray[np.float32] = self.means_KD.mean(0)
+        return origin_D
+
+    @cached_property
+    def _scaled_means(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        scaled_KD: npt.NDArray[np.float32] = (self.means_KD - self._origin) * self.scale_D
+        carried_KR: npt.NDArray[np.float32] = scaled_KD @ self.components_DR
+        return scaled_KD, carried_KR
 
 
 class Classifier:
@@ -113,7 +135,7 @@ class Classifier:
     Args:
         spec: classes, temperature, thresholds, preprocessing.
         engine: computes the feature maps.
-        tensors: `head.weight` `(K, D)`, `head.bias`, `scope.means_KD` and `scope.whitening_DD` of the weights, and
+        tensors: of the weights: `head.weight` `(K, D)`, `head.bias`, those that `SCOPE` names, and
             `attribute_heads.<name>.weight` and `.bias` of the attributes.
 
     Raises:
@@ -126,19 +148,21 @@ class Classifier:
         self._review_thresholds = spec.review_thresholds
         try:
             self._head_KD, self._bias_K = tensors["head.weight"], tensors["head.bias"]
-            self._distribution = FeatureDistribution(tensors["scope.means_KD"], tensors["scope.whitening_DD"])
+            self._distribution = FeatureDistribution(*(tensors[name] for name in SCOPE))
             self._attribute_heads = {
                 head: (tensors[f"attribute_heads.{head.name}.weight"], tensors[f"attribute_heads.{head.name}.bias"])
                 for head in spec.attributes
             }
         except KeyError as error:
             raise ValueError(f"there is no {error}") from error
-        num_features = self._head_KD.shape[-1]
+        num_features, (means_KD, scale_D, components_DR) = self._head_KD.shape[-1], (tensors[name] for name in SCOPE)
+        num_scope_features = max(len(scale_D), num_features)
         expected = {
             "head.weight": (len(spec.classes), num_features),
             "head.bias": (len(spec.classes),),
-            "scope.means_KD": (len(tensors["scope.means_KD"]), num_features),
-            "scope.whitening_DD": (num_features, num_features),
+            "scope.means_KD": (len(means_KD), num_scope_features),
+            "scope.scale_D": (num_scope_features,),
+            "scope.components_DR": (num_scope_features, components_DR.shape[-1]),
         }
         for head in spec.attributes:
             expected[f"attribute_heads.{head.name}.weight"] = (len(head.values), num_features)
@@ -174,13 +198,16 @@ class Classifier:
             return []
         # What is not a number stays so, and is never accepted: no warning beside it.
         with np.errstate(invalid="ignore", over="ignore"):
-            return [self._predict(maps_DHW, grad_cam) for maps_DHW in self.engine.feature_maps(np.stack(images))]
+            features = zip(*self.engine.feature_maps(np.stack(images)), strict=True)
+            return [self._predict(early_E, maps_DHW, grad_cam) for early_E, maps_DHW in features]
 
-    def _predict(self, maps_DHW: npt.NDArray[np.float32], grad_cam: bool) -> Prediction:
+    def _predict(
+        self, early_E: npt.NDArray[np.float32], maps_DHW: npt.NDArray[np.float32], grad_cam: bool
+    ) -> Prediction:
         features_D = maps_DHW.mean((1, 2))
         probabilities_K = _softmax(self._head_KD @ features_D + self._bias_K, self.spec.temperature)
         best = int(probabilities_K.argmax())
-        score = float(self._distribution.distances(features_D[None])[0])
+        score = float(self._distribution.distances(np.concatenate([features_D, early_E])[None])[0])
         heat = heat_map(maps_DHW, self._head_KD[best]) if grad_cam else None
         decision = self._decide(probabilities_K, score)
         attributes = self._attributes(features_D, self.spec.labels[best])

@@ -9,7 +9,7 @@ same for every engine, one image at a time. So an answer can depend on the rest 
 Shape suffixes: N images, H and W rows and columns, D features.
 """
 
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +17,20 @@ import onnxruntime
 
 Precision = Literal["fp32", "int8"]
 
+OUTPUTS = ("early_features", "feature_maps")
+"""Names of the outputs of an engine file, as `FeatureMaps` has them."""
+
 PRECISION_KEY = "samx.precision"
 """Where an engine file says in its ONNX metadata which precision it has."""
+
+
+class FeatureMaps(NamedTuple):
+    """What an engine computes of N images."""
+
+    early_NE: npt.NDArray[np.float32]
+    """Pooled features before the network's last stage."""
+    last_NDHW: npt.NDArray[np.float32]
+    """The last feature maps."""
 
 
 class Engine(Protocol):
@@ -32,15 +44,15 @@ class Engine(Protocol):
     def precision(self) -> Precision:
         """Of weights and activations: decides how far its answers may be from those of the reference."""
 
-    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-        """Last feature maps `(N, D, h, w)` float32 of preprocessed images `(N, S, S)` uint8, in order."""
+    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> FeatureMaps:
+        """Features of preprocessed images `(N, S, S)` uint8, in order; float32."""
 
 
 class OnnxEngine:
     """The compiled engine of an artifact, on the CPU by ONNX Runtime.
 
     Args:
-        model: content of `engine.onnx`: images `(N, S, S)` uint8 to feature maps.
+        model: content of `engine.onnx`: images `(N, S, S)` uint8 to `OUTPUTS`.
         num_threads: that work together on one call; calls from several threads each have their own.
 
     Raises:
@@ -62,8 +74,9 @@ class OnnxEngine:
         self.precision: Precision = precision
         self.name = f"onnxruntime {precision}"
         (self._input,) = (node.name for node in self._session.get_inputs())
+        if missing := set(OUTPUTS) - {node.name for node in self._session.get_outputs()}:
+            raise ValueError(f"it has no output {' and '.join(sorted(missing))}")
 
-    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> FeatureMaps:
         """See `Engine`."""
-        (maps_NDHW,) = self._session.run(None, {self._input: images_NHW})
-        return maps_NDHW  # type: ignore[no-any-return]
+        return FeatureMaps(*self._session.run(list(OUTPUTS), {self._input: images_NHW}))

@@ -8,6 +8,7 @@ Shape suffixes: N images, C channels, H and W rows and columns, D features, K cl
 """
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,10 @@ class Network(nn.Module):
         self, architecture: ArchitectureConfig, num_classes: int, attributes: Mapping[str, int] | None = None
     ) -> None:
         super().__init__()
-        self.backbone, self.num_features = _build_backbone(architecture.backbone)
+        built = _build_backbone(architecture.backbone)
+        self.backbone, self.num_features = built.layers, built.num_features
+        self.num_scope_features = built.num_features + built.num_early_features
+        self._num_early_layers = built.num_early_layers
         self.head = nn.Linear(self.num_features, num_classes) if num_classes else nn.Identity()
         self.attribute_heads = nn.ModuleDict(
             {name: nn.Linear(self.num_features, num_values) for name, num_values in (attributes or {}).items()}
@@ -54,6 +58,20 @@ class Network(nn.Module):
         """
         maps: Tensor = self.backbone((images_N1HW - INPUT_MEAN) / INPUT_STD)
         return maps
+
+    def early_and_last(self, images_N1HW: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled features before the last stage, `(N, E)`, and the last feature maps, of images as `feature_maps`.
+
+        The early ones know of textures what the last ones have forgotten because it does not tell the classes apart.
+        """
+        early = self.backbone[: self._num_early_layers]((images_N1HW - INPUT_MEAN) / INPUT_STD)
+        last: Tensor = self.backbone[self._num_early_layers :](early)
+        return early.mean((2, 3)), last
+
+    def scope_features(self, images_N1HW: Tensor) -> Tensor:
+        """What the out-of-scope score is computed from, `(N, D + E)`: pooled features, then the early ones."""
+        early_NE, maps_NDHW = self.early_and_last(images_N1HW)
+        return torch.cat([maps_NDHW.mean((2, 3)), early_NE], 1)
 
     def features(self, images_N1HW: Tensor) -> Tensor:
         """Pooled features `(N, D)` of images `(N, 1, H, W)` float in [0, 1]."""
@@ -84,12 +102,22 @@ class _SlimResNet(resnet.ResNet):  # type: ignore[misc]  # torchvision carries n
         return layer
 
 
-def _build_backbone(name: Backbone) -> tuple[nn.Sequential, int]:
-    """The convolutional part of a torchvision network with one input channel, and its number of features."""
+class _Built(NamedTuple):
+    """The convolutional part of a torchvision network with one input channel."""
+
+    layers: nn.Sequential
+    num_features: int
+    num_early_layers: int
+    """Before the last halving of the resolution."""
+    num_early_features: int
+    """Which those have."""
+
+
+def _build_backbone(name: Backbone) -> _Built:
     if name == "mobilenet_v3_large":
         trunk = mobilenet_v3_large(weights=None).features
         trunk[0][0] = _one_channel(trunk[0][0])
-        return trunk, 960
+        return _Built(trunk, 960, 13, 112)
     if name == "convnext_tiny":
         # Stochastic depth draws from torch's global generator, whose state no checkpoint holds: a resumed run would end
         # otherwise than an uninterrupted one.
@@ -99,7 +127,7 @@ def _build_backbone(name: Backbone) -> tuple[nn.Sequential, int]:
         # torchvision pools, then applies this LayerNorm2d, then its linear layer. Here it comes before the pooling, so
         # that the head stays pooling and one linear layer, and Grad-CAM a weighted sum of the maps.
         trunk.add_module("norm", convnext.classifier[0])
-        return trunk, 768
+        return _Built(trunk, 768, 6, 384)
     built: resnet.ResNet
     match name:
         case "resnet18_slim":
@@ -113,7 +141,7 @@ def _build_backbone(name: Backbone) -> tuple[nn.Sequential, int]:
     trunk = nn.Sequential()
     for key, child in children.items():
         trunk.add_module(key, child)
-    return trunk, num_features
+    return _Built(trunk, num_features, len(trunk) - 1, num_features // 2)
 
 
 def _one_channel(convolution: nn.Conv2d) -> nn.Conv2d:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from samx.artifact import ModelSpec
 from samx.classifier import HEADS, Classifier
-from samx.engine import Precision
+from samx.engine import FeatureMaps, Precision
 from samx.network import Network, to_input
 
 
@@ -25,12 +25,11 @@ class TorchEngine:
         self._device = next(network.parameters()).device
         self.name = f"torch {self._device.type}"
 
-    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    def feature_maps(self, images_NHW: npt.NDArray[np.uint8]) -> FeatureMaps:
         """See `samx.engine.Engine`."""
         with torch.inference_mode():
-            maps_NDHW = self.network.feature_maps(to_input(torch.from_numpy(images_NHW), self._device))
-            maps: npt.NDArray[np.float32] = maps_NDHW.cpu().contiguous().numpy()
-        return maps
+            both = self.network.early_and_last(to_input(torch.from_numpy(images_NHW), self._device))
+            return FeatureMaps(*(features.cpu().contiguous().numpy() for features in both))
 
 
 def read_tensors(weights: bytes) -> dict[str, Tensor]:

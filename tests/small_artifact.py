@@ -61,8 +61,12 @@ def small_tensors(spec: ModelSpec, seed: int = 0) -> dict[str, torch.Tensor]:
     """Random weights for `spec`, with the feature distribution."""
     torch.manual_seed(seed)
     network = build_network(spec)
-    features = network.num_features
-    scope = {"scope.means_KD": torch.randn(len(spec.classes), features), "scope.whitening_DD": torch.eye(features)}
+    features = network.num_scope_features
+    scope = {
+        "scope.means_KD": torch.randn(len(spec.classes), features),
+        "scope.scale_D": torch.ones(features),
+        "scope.components_DR": torch.zeros(features, 1),
+    }
     return {**network.state_dict(), **scope}
 
 

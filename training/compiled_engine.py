@@ -14,23 +14,23 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from torch import Tensor, nn
 
 from samx.classifier import Prediction
-from samx.engine import PRECISION_KEY, Precision
+from samx.engine import OUTPUTS, PRECISION_KEY, Precision
 from samx.network import Network, to_input
 
 OPSET = 20
 """Version of ONNX's operators; ONNX Runtime runs it from release 1.17 on."""
-_INPUT, _OUTPUT = "images", "feature_maps"
+_INPUT = "images"
 
 
 class _FromPixels(nn.Module):
-    """The network from preprocessed uint8 images `(N, S, S)` to its last feature maps."""
+    """The network from preprocessed uint8 images `(N, S, S)` to what `samx.engine.OUTPUTS` names."""
 
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, images: Tensor) -> Tensor:
-        return self.network.feature_maps(to_input(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        return self.network.early_and_last(to_input(images))
 
 
 def export(network: Network, size: int) -> bytes:
@@ -52,7 +52,7 @@ def export(network: Network, size: int) -> bytes:
             dynamo=True,
             dynamic_shapes={_INPUT: {0: torch.export.Dim("N")}},
             input_names=[_INPUT],
-            output_names=[_OUTPUT],
+            output_names=list(OUTPUTS),
             opset_version=OPSET,
             verbose=False,
         )

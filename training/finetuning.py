@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 
 import safetensors.torch
 import torch
+from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
 from torch.nn import functional
 
 from samx.artifact import AttributeName
-from samx.classifier import FeatureDistribution
+from samx.classifier import SCOPE, FeatureDistribution
 from samx.network import CLASS_HEAD, Network
 from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
@@ -24,6 +25,10 @@ from training.loop import compute_features, sampling_weights
 from training.run import Run
 
 _LOGIT_AT_MEAN_DISTANCE = 5.0
+_NUM_COMPONENTS = 256
+"""Of the covariance of features: of 384, 128 tell foreign images apart as well as all (EXPERIMENTS.md)."""
+_SMALLEST_SPREAD = 0.01
+"""Of a feature, in shares of the mean: one that hardly ever moved would decide alone."""
 
 
 def injected_network(
@@ -129,22 +134,32 @@ def _known_cross_entropy(logits_BV: Tensor, values_B: Tensor) -> Tensor:
 
 
 def feature_distribution(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> FeatureDistribution:
-    """Class means and shared covariance of a network's features; the covariance is shrunk towards its diagonal mean.
+    """Class means and shared covariance of a network's features in scope.
 
-    Without shrinkage the distance of a radiograph that was learned from would be far below that of a new one where
-    features outnumber radiographs (Ledoit and Wolf 2004 give the reason).
+    Each feature is scaled to its spread. The covariance is shrunk towards a level one as far as the number of
+    radiographs asks for (Ledoit and Wolf 2004): else what was learned from would seem far nearer than what is new.
+
+    Args:
+        features_ND: scope features of labelled radiographs.
+        targets_N: class of each, int64 in [0, K).
+        num_classes: K.
     """
     means_KD = class_means(features_ND, targets_N, num_classes)
-    deviations_ND = (features_ND - means_KD[targets_N]).double()
+    spread_D = features_ND.double().std(0)
+    scale_D = 1 / spread_D.clamp_min(_SMALLEST_SPREAD * float(spread_D.mean()) + 1e-12)
+    deviations_ND = (features_ND - means_KD[targets_N]).double() * scale_D
     covariance_DD = deviations_ND.T @ deviations_ND / max(1, len(features_ND) - num_classes)
-    dimension = len(covariance_DD)
-    shrinkage = min(1.0, max(0.05, dimension / len(features_ND)))
-    target_DD = torch.eye(dimension, dtype=torch.float64) * covariance_DD.diagonal().mean().clamp_min(1e-9)
-    shrunk_DD = (1 - shrinkage) * covariance_DD + shrinkage * target_DD
-    values, vectors_DD = torch.linalg.eigh(shrunk_DD)
+    shrinkage = float(ledoit_wolf_shrinkage(deviations_ND.numpy(), assume_centered=True))
+    level = covariance_DD.diagonal().mean().clamp_min(1e-12)
+    values_D, vectors_DD = torch.linalg.eigh(covariance_DD)
+    values_D = ((1 - shrinkage) * values_D.clamp_min(0) + shrinkage * level).flip(0)
+    num_components = min(_NUM_COMPONENTS, len(values_D) - 1)
+    rest = values_D[num_components:].mean()
+    components_DR = vectors_DD.flip(1)[:, :num_components] * (1 - rest / values_D[:num_components]).clamp_min(0).sqrt()
     present_K = torch.bincount(targets_N, minlength=num_classes) > 0
-    whitening_DD = vectors_DD @ torch.diag(values.clamp_min(1e-12).rsqrt())
-    return FeatureDistribution(means_KD[present_K].numpy(), whitening_DD.float().numpy())
+    return FeatureDistribution(
+        means_KD[present_K].numpy(), (scale_D / rest.sqrt()).float().numpy(), components_DR.float().numpy()
+    )
 
 
 def network_tensors(run: Run, network: Network, images_NHW: Tensor, targets_N: Tensor) -> dict[str, Tensor]:
@@ -157,12 +172,11 @@ def network_tensors(run: Run, network: Network, images_NHW: Tensor, targets_N: T
         targets_N: class of each.
     """
     assert isinstance(network.head, nn.Linear)
-    features_ND = compute_features(network.features, images_NHW, run.device, precision="float32")
+    features_ND = compute_features(network.scope_features, images_NHW, run.device, precision="float32")
     scope = feature_distribution(features_ND, targets_N, network.head.out_features)
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
-    tensors["scope.means_KD"] = torch.from_numpy(scope.means_KD).contiguous()
-    tensors["scope.whitening_DD"] = torch.from_numpy(scope.whitening_DD).contiguous()
-    return tensors
+    values = (scope.means_KD, scope.scale_D, scope.components_DR)
+    return tensors | {name: torch.from_numpy(value).contiguous() for name, value in zip(SCOPE, values, strict=True)}
 
 
 def targets_of(labels: Sequence[str], classes: Sequence[str]) -> Tensor:

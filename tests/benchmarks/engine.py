@@ -77,12 +77,13 @@ def compare(backbone: Backbone, threads: int, rounds: int) -> list[Classifier]:
         first, *others = in_turn([partial(engine.feature_maps, batch) for engine in engines], rounds)
         cells = " | ".join(f"{other:.1f} | {first / other:.2f}" for other in others)
         print(f"| {backbone} | {len(batch)} | {first:.1f} | {cells} |", flush=True)
-    features = network.num_features
+    features = network.num_scope_features
     tensors = {
         "head.weight": network.head.weight.detach().numpy(),
         "head.bias": network.head.bias.detach().numpy(),
         "scope.means_KD": np.zeros((4, features), np.float32),
-        "scope.whitening_DD": np.eye(features, dtype=np.float32),
+        "scope.scale_D": np.ones(features, np.float32),
+        "scope.components_DR": np.zeros((features, 256), np.float32),
     }
     spec = small_spec(
         architecture=ArchitectureConfig(backbone=backbone),

@@ -71,8 +71,12 @@ class _Served:
     def __init__(self, backbone: Backbone) -> None:
         self.spec = small_spec(architecture=ArchitectureConfig(backbone=backbone), preprocessing=PreprocessingConfig())
         network = settled_network(backbone, num_classes=len(LABELS))
-        features = network.num_features
-        scope = {"scope.means_KD": torch.zeros(len(LABELS), features), "scope.whitening_DD": torch.eye(features)}
+        features = network.num_scope_features
+        scope = {
+            "scope.means_KD": torch.zeros(len(LABELS), features),
+            "scope.scale_D": torch.ones(features),
+            "scope.components_DR": torch.zeros(features, 256),
+        }
         self.tensors = {**network.state_dict(), **scope}
         self.exported = export(network, self.spec.preprocessing.size)
         self.classifier = torch_classifier(self.spec, self.tensors)

@@ -342,7 +342,7 @@ def test_two_swapped_files_refuse_the_artifact(folder: Path) -> None:
 
 def test_another_schema_version_is_incompatible(folder: Path) -> None:
     rewrite_manifest(folder, lambda manifest: manifest.update(schema_version=3))
-    with pytest.raises(ArtifactIncompatible, match="schema version 3; this code reads 1 and 2"):
+    with pytest.raises(ArtifactIncompatible, match="schema version 3; this code reads 2"):
         read_artifact(open_storage(folder))
 
 
@@ -366,7 +366,7 @@ def test_a_manifest_of_the_same_content_is_accepted_after_its_checksum_is_made_r
 
 @pytest.mark.parametrize(
     "encoded",
-    [b"", b"[]", b"null", b"{}", b"\xff", b'{"schema_version": 1}', b'{"schema_version": 1, "model": {}}', b"[" * 99],
+    [b"", b"[]", b"null", b"{}", b"\xff", b'{"schema_version": 2}', b'{"schema_version": 2, "model": {}}', b"[" * 99],
 )
 def test_what_is_no_manifest_is_corrupt(folder: Path, encoded: bytes) -> None:
     replace_manifest(folder, encoded)
@@ -389,7 +389,7 @@ def test_a_manifest_that_breaks_its_schema_is_corrupt(
     folder: Path, change: Callable[[dict[str, object]], object]
 ) -> None:
     rewrite_manifest(folder, change)
-    with pytest.raises(ArtifactCorrupt, match="does not follow schema version 1"):
+    with pytest.raises(ArtifactCorrupt, match="does not follow schema version 2"):
         read_artifact(open_storage(folder))
 
 

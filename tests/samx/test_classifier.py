@@ -242,7 +242,6 @@ def test_the_predicted_class_s_own_threshold_decides() -> None:
 
 
 def test_a_class_without_a_threshold_takes_the_model_s() -> None:
-    """As every class of an older artifact does."""
     knee = [0.1, 0.1, 0.6, 0.2]
     for threshold, expected in ((0.59, "accept"), (0.61, "review")):
         classifier = answering(knee, classes=of_its_own(foot=0.1, hand=0.9), review_threshold=threshold)
@@ -270,24 +269,27 @@ def test_what_is_not_a_number_is_never_accepted(tensor: str, decision: str) -> N
 
 
 def test_distance_is_to_the_nearest_mean_in_whitened_units() -> None:
-    distribution = FeatureDistribution(np.array([[0, 0], [10, 0]], np.float32), np.diag(np.array([2, 1], np.float32)))
+    means, scale = np.array([[0, 0], [10, 0]], np.float32), np.array([2, 1], np.float32)
+    distribution = FeatureDistribution(means, scale, np.zeros((2, 1), np.float32))
     distances = distribution.distances(np.array([[0, 0], [1, 0], [0, 1], [8.5, 4]], np.float32))
     np.testing.assert_allclose(distances, np.array([0, 2, 1, 5]) / math.sqrt(2), rtol=1e-6)
 
 
-def test_distances_within_the_distribution_are_about_one() -> None:
-    generator = np.random.default_rng(0)
-    factor, mean, noises = (generator.normal(size=(n, 64)).astype(np.float32) for n in (64, 1, 500))
-    distances = FeatureDistribution(mean, np.linalg.inv(factor)).distances(mean + noises @ factor)
-    assert float(distances.mean()) == pytest.approx(1, abs=0.02)
-    assert float(distances.std()) < 0.15
+def test_along_a_component_the_distance_is_that_of_its_variance() -> None:
+    """Variance 25 in the direction (3, 4) / 5, else 1."""
+    direction = np.array([[0.6], [0.8]], np.float32)
+    distribution = FeatureDistribution(
+        np.zeros((1, 2), np.float32), np.ones(2, np.float32), direction * math.sqrt(1 - 1 / 25)
+    )
+    distances = distribution.distances(np.array([[3, 4], [-4, 3]], np.float32))
+    np.testing.assert_allclose(distances, np.array([1, 5]) / math.sqrt(2), rtol=1e-5)
 
 
 def test_a_distance_does_not_depend_on_how_many_are_asked_for() -> None:
     """Means and features that lie far from the origin and close to each other, as those after a ReLU do."""
     generator = np.random.default_rng(0)
     means, features = (1000 + generator.normal(size=(n, 8)).astype(np.float32) for n in (30, 50))
-    distribution = FeatureDistribution(means, np.eye(8, dtype=np.float32))
+    distribution = FeatureDistribution(means, np.ones(8, np.float32), np.zeros((8, 1), np.float32))
     single = np.concatenate([distribution.distances(feature[None]) for feature in features])
     exact = np.linalg.norm(features[:, None].astype(float) - means, axis=2).min(1) / math.sqrt(8)
     np.testing.assert_allclose(distribution.distances(features), single, rtol=1e-6)

@@ -63,6 +63,25 @@ def test_feature_sizes(backbone: Backbone) -> None:
 
 
 @every_backbone
+def test_early_features_are_those_before_the_last_halving_and_cost_nothing_of_the_last(backbone: Backbone) -> None:
+    network, images = network_of(backbone), torch.rand(2, 1, 128, 96)
+    early, last = network.early_and_last(images)
+    torch.testing.assert_close(last, network.feature_maps(images))
+    assert early.shape == (2, network.num_scope_features - network.num_features)
+    before = {(4, 3): 0, (8, 6): 0}
+    x = (images - INPUT_MEAN) / INPUT_STD
+    for layer in network.backbone:
+        x = layer(x)
+        if tuple(x.shape[2:]) in before:
+            before[tuple(x.shape[2:])] += 1
+            if tuple(x.shape[2:]) == (8, 6):
+                expected = x.mean((2, 3))
+    assert all(before.values())
+    torch.testing.assert_close(early, expected)
+    torch.testing.assert_close(network.scope_features(images), torch.cat([last.mean((2, 3)), expected], 1))
+
+
+@every_backbone
 def test_logits_are_the_head_of_the_mean_of_the_feature_maps(backbone: Backbone) -> None:
     network, images = network_of(backbone), torch.rand(3, 1, 96, 64)
     maps = network.feature_maps(images).detach().double().numpy()

@@ -117,7 +117,6 @@ def test_weights_of_another_student_are_refused(with_student: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda manifest: manifest.update(schema_version=1), "belong together"),
         (lambda manifest: manifest.pop("cpu_model"), "belong together"),
         (lambda manifest: manifest["files"].pop(STUDENT), "belong together"),
         (lambda manifest: manifest["cpu_model"]["classes"].reverse(), "other classes"),
@@ -135,10 +134,3 @@ def test_a_student_that_does_not_fit_is_refused(
     change(manifest)
     with pytest.raises(ValueError, match=message):
         Manifest.model_validate(manifest)
-
-
-def test_an_artifact_without_a_student_is_written_as_before(small_artifact: Path) -> None:
-    """Releases that know no students, and no other fields, read it."""
-    manifest = json.loads((small_artifact / VERSION / "manifest.json").read_bytes())
-    assert manifest["schema_version"] == 1
-    assert "cpu_model" not in manifest

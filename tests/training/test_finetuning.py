@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from sklearn.covariance import LedoitWolf
 
 from samx.artifact import AttributeName
 from samx.network import CLASS_HEAD, Network, to_input
@@ -133,6 +134,21 @@ def test_distance_is_one_on_average_for_what_was_learned_and_large_for_strangers
     scope = feature_distribution(features, targets, 3)
     assert float((scope.distances(features.numpy()) ** 2).mean()) == pytest.approx(1.0, abs=0.05)
     assert scope.distances(np.full((1, 8), 20, np.float32)).item() > 10
+
+
+def test_distances_are_those_of_the_shrunk_covariance() -> None:
+    """Against scikit-learn's Ledoit-Wolf and a matrix inverse, for 40 features that are correlated."""
+    generator = np.random.default_rng(0)
+    targets, mixing = np.arange(900) % 3, generator.normal(size=(40, 40)) * np.geomspace(3, 0.01, 40)
+    features = (generator.normal(size=(900, 40)) @ mixing.T + 5 * np.eye(40)[targets]).astype(np.float32)
+    scope = feature_distribution(torch.from_numpy(features), torch.from_numpy(targets), 3)
+    spread = features.std(0, ddof=1)
+    means = np.stack([features[targets == k].mean(0) for k in range(3)])
+    covariance = LedoitWolf(assume_centered=True).fit((features - means[targets]) / spread).covariance_
+    strangers = features[:50] + generator.normal(size=(50, 40)).astype(np.float32)
+    deviations = (strangers[:, None] - means) / spread
+    squares = np.einsum("nkd,de,nke->nk", deviations, np.linalg.inv(covariance), deviations)
+    np.testing.assert_allclose(scope.distances(strangers), np.sqrt(squares.min(1) / 40), rtol=5e-3)
 
 
 def test_targets_follow_head_order() -> None:

@@ -161,7 +161,7 @@ def _maps(
     rows_KD = head_KD.detach().cpu().numpy()
     return np.stack(
         [
-            heat_map(engine.feature_maps(image[None])[0], rows_KD[k])
+            heat_map(engine.feature_maps(image[None]).last_NDHW[0], rows_KD[k])
             for image, k in zip(images_NSS, classes_N, strict=True)
         ]
     )
