@@ -21,6 +21,7 @@ _WAITING_TIMEOUT = timedelta(days=7)
 """How long ranks wait for the first one to do what only it does, such as reading a million radiographs."""
 
 _waiting_group: dist.ProcessGroup | None = None
+_is_apart = False
 
 
 @contextmanager
@@ -47,22 +48,43 @@ def process_group(device: torch.device) -> Iterator[None]:
 
 def rank() -> int:
     """Number of this process, from 0."""
-    return dist.get_rank() if dist.is_initialized() else 0
+    return dist.get_rank() if dist.is_initialized() and not _is_apart else 0
 
 
 def num_ranks() -> int:
     """Number of processes."""
-    return dist.get_world_size() if dist.is_initialized() else 1
+    return dist.get_world_size() if dist.is_initialized() and not _is_apart else 1
+
+
+@contextmanager
+def apart() -> Iterator[None]:
+    """Each rank works for itself: whatever is called meanwhile sees one rank, which writes what it has to write.
+
+    For work that comes in pieces; afterwards `wait_for_all`.
+    """
+    global _is_apart  # noqa: PLW0603  # as the process group
+    before, _is_apart = _is_apart, True
+    try:
+        yield
+    finally:
+        _is_apart = before
+
+
+def wait_for_all() -> None:
+    """Go on when every rank has come here, however long that takes."""
+    if num_ranks() > 1:
+        dist.barrier(group=_waiting_group)
 
 
 def on_first_rank(work: Callable[[], Result]) -> Result:
-    """Do `work` on rank 0 while the others wait; its result, or its exception, is every rank's."""
+    """Do `work` on rank 0, apart, while the others wait; its result, or its exception, is every rank's."""
     if num_ranks() == 1:
         return work()
     outcome: list[object] = [None]
     if rank() == 0:
         try:
-            outcome = [work()]
+            with apart():
+                outcome = [work()]
         except Exception as error:
             outcome = [_Failure(error)]
     dist.broadcast_object_list(outcome, group=_waiting_group)

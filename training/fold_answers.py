@@ -6,13 +6,14 @@ answers.
 Shape suffixes: N radiographs, K classes in head order.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
 from samx.network import CLASS_HEAD, Network
+from training import distribution
 from training.attribute_labels import NOTHING
 from training.calibration import calibrate, fit_temperature
 from training.dataset import Dataset, radiograph_attributes, radiograph_labels
@@ -30,6 +31,32 @@ def fold_key(stage: str, fold: int) -> str:
 def network_key(fold: int) -> str:
     """Where cross_validate keeps the network that was trained without a fold."""
     return f"cross_validate/network-{fold}.safetensors"
+
+
+def answer_folds(
+    run: Run,
+    stage: str,
+    folds: Sequence[int],
+    answer: Callable[[int], dict[str, Tensor]],
+    *,
+    beside: Callable[[int], Sequence[str]] = lambda _: (),
+) -> None:
+    """Answer for every fold for which an interrupted execution has not; several ranks share the folds.
+
+    Args:
+        run: where the answers are kept.
+        stage: whose they are.
+        folds: all of them.
+        answer: gives those for a fold, by a network trained by one rank alone.
+        beside: files that it writes, too.
+    """
+    for fold in folds[distribution.rank() :: distribution.num_ranks()]:
+        with distribution.apart():
+            if not run.storage.exists(fold_key(stage, fold)):
+                run.write(fold_key(stage, fold), safetensors.torch.save(answer(fold)))
+    distribution.wait_for_all()
+    for fold in folds:
+        run.adopt(fold_key(stage, fold), *beside(fold))
 
 
 def answer_fold(
@@ -51,16 +78,17 @@ def answer_fold(
         out-of-scope `distances_N`.
     """
     answered = development.where(lambda index: development.folds[index] == fold)
-    learned_ND = compute_features(network.features, learned.images_NHW, run.device, precision="float32")
+    learned_ND = compute_features(network.scope_features, learned.images_NHW, run.device, precision="float32")
     scope = feature_distribution(learned_ND, targets_N, num_classes)
-    features_ND = compute_features(network.features, answered.images_NHW, run.device, precision="float32")
+    answered_ND = compute_features(network.scope_features, answered.images_NHW, run.device, precision="float32")
     with torch.inference_mode():
-        logits = {head: values.cpu() for head, values in network.logits_of(features_ND.to(run.device)).items()}
+        features_ND = answered_ND[:, : network.num_features].to(run.device)
+        logits = {head: values.cpu() for head, values in network.logits_of(features_ND).items()}
     absent_K = torch.bincount(targets_N, minlength=num_classes) == 0
     return {
         "positions_N": torch.tensor([index for index in range(len(development)) if development.folds[index] == fold]),
         "logits_NK": logits.pop(CLASS_HEAD).masked_fill(absent_K, -torch.inf),
-        "distances_N": torch.from_numpy(scope.distances(features_ND.numpy())),
+        "distances_N": torch.from_numpy(scope.distances(answered_ND.numpy())),
         **{_attribute_key(attribute): values for attribute, values in logits.items()},
     }
 

@@ -65,6 +65,13 @@ def everything() -> dict[str, Tensor]:
     found["work of the first"] = torch.tensor(distribution.on_first_rank(lambda: 7 + distribution.rank()))
     with pytest.raises(WrongInput, match="the file is not there"):
         distribution.on_first_rank(_refuse)
+    whose = distribution.rank()
+    with distribution.apart():  # nobody waits for anybody, so that ranks may do different things
+        found["apart"] = torch.tensor([distribution.rank(), distribution.num_ranks()])
+        if whose == 0:
+            found["own sum"] = distribution.add_up(torch.tensor(3))
+    distribution.wait_for_all()
+    found["own sum"] = distribution.on_first_rank(lambda: found["own sum"])
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from samx.architecture import ArchitectureConfig
 from samx.network import Network
 from samx.preprocessing import PreprocessingConfig
 from tests.training.small_run import small_config, to_toml
-from training.config import PretrainConfig
+from training.config import FinetuneConfig, PretrainConfig
 from training.dataset import load_dataset
 from training.job import run_stage
 from training.loop import compute_features
@@ -71,6 +72,23 @@ def test_two_processes_learn_what_one_learns(export: Path, tmp_path: Path) -> No
     assert features[0].std() > 0.05
     torch.testing.assert_close(features[1], features[0], atol=1e-4, rtol=0)
     assert np.mean([one == two for one, two in zip(*assignments, strict=True)]) >= 0.995
+
+
+def test_two_processes_share_the_folds_and_one_trains_what_is_not_shared(export: Path, tmp_path: Path) -> None:
+    """Bit for bit what one process leaves: a fold is trained by one rank alone."""
+    whole = small_config(export, tmp_path / "one", finetune=FinetuneConfig(epochs=1, batch_size=8))
+    for stage in ("index", "split", "pretrain", "cluster", "label"):
+        run_stage(whole, stage)
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
+    shared = small_config(export, tmp_path / "two", finetune=whole.finetune)
+    for folder, config, start in (("one", whole, ONE_RANK), ("two", shared, TWO_RANKS)):
+        (tmp_path / folder / "training.toml").write_text(to_toml(config))
+        for stage in ("finetune", "cross_validate"):
+            execute([*start, stage, "--config", str(tmp_path / folder / "training.toml")])
+    for stage in ("finetune", "cross_validate"):
+        one, two = (Run(config).read_json(f"done/{stage}.json")["outputs"] for config in (whole, shared))
+        assert one == two
+        assert len(one) > 1
 
 
 def start_and_wait_for_steps(command: list[str], run: Run) -> "subprocess.Popen[bytes]":

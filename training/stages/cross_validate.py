@@ -7,31 +7,34 @@ fold, `cross_validate/network-*.safetensors` (from which distill teaches a small
 and `cross_validate/metrics.json` (all folds together, each fold, and their spread).
 """
 
-import safetensors.torch
 from torch import Tensor
 
 from samx.artifact import AttributeName
+from training import distribution
 from training.attribute_labels import attribute_targets
 from training.dataset import Dataset, load_dataset
 from training.finetuning import finetune, injected_network, targets_of
-from training.fold_answers import answer_fold, calibrate_and_report, fold_key, network_key, read_fold_answers
+from training.fold_answers import answer_fold, answer_folds, calibrate_and_report, network_key, read_fold_answers
 from training.loop import compute_features, save_network
 from training.run import Run
 
 
 def cross_validate(run: Run) -> None:
-    """Train a network per fold on the other folds, and calibrate on all folds' answers together."""
+    """Train a network per fold on the other folds, which ranks share, and calibrate on all folds' answers together."""
     classes: list[str] = run.read_json("label/classes.json")
     injected = {row["key"]: row for row in run.read_csv("label/labels.csv")}
     values = run.read_json("label/attributes.json")
     development = load_dataset(run, "development")
     folds = sorted(set(development.folds))
-    for fold in folds:
-        key = fold_key("cross_validate", fold)
-        if not run.adopt(key, network_key(fold)):
-            run.write(key, safetensors.torch.save(_answer_fold(run, fold, development, injected, classes, values)))
+    answer_folds(
+        run,
+        "cross_validate",
+        folds,
+        lambda fold: _answer_fold(run, fold, development, injected, classes, values),
+        beside=lambda fold: (network_key(fold),),
+    )
     answers = read_fold_answers(run, "cross_validate", folds)
-    calibrate_and_report(run, "cross_validate", development, classes, answers)
+    distribution.on_first_rank(lambda: calibrate_and_report(run, "cross_validate", development, classes, answers))
 
 
 def _answer_fold(

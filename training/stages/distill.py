@@ -14,12 +14,13 @@ import torch
 
 from samx.errors import ObjectNotFound, WrongInput
 from samx.network import Network
+from training import distribution
 from training.dataset import Dataset, load_dataset
 from training.distillation import distill as teach
 from training.distillation import untaught_student
 from training.evaluation.student import student_summary
 from training.finetuning import network_tensors, targets_of
-from training.fold_answers import answer_fold, calibrate_and_report, fold_key, network_key, read_fold_answers
+from training.fold_answers import answer_fold, answer_folds, calibrate_and_report, network_key, read_fold_answers
 from training.run import Run
 
 logger = logging.getLogger(__name__)
@@ -37,16 +38,22 @@ def distill(run: Run) -> None:
     label_of = {row["key"]: row["label"] for row in run.read_csv("label/labels.csv")}
     development = load_dataset(run, "development")
     folds = sorted(set(development.folds))
-    for fold in folds:
-        key = fold_key("distill", fold)
-        if not run.adopt(key):
-            others = _without_fold(development, fold)
-            student, _ = _student(run, network_key(fold), others, classes, name=f"distill/fold {fold}")
-            labelled, targets_N = _labelled(others, label_of, classes)
-            answers = answer_fold(run, student, fold, development, labelled, targets_N, len(classes))
-            run.write(key, safetensors.torch.save(answers))
-    answers = read_fold_answers(run, "distill", folds)
-    calibrate_and_report(run, "distill", development, classes, answers)
+
+    def answer(fold: int) -> dict[str, torch.Tensor]:
+        others = _without_fold(development, fold)
+        student, _ = _student(run, network_key(fold), others, classes, name=f"distill/fold {fold}")
+        labelled, targets_N = _labelled(others, label_of, classes)
+        return answer_fold(run, student, fold, development, labelled, targets_N, len(classes))
+
+    answer_folds(run, "distill", folds, answer)
+    distribution.on_first_rank(lambda: _publishable(run, development, label_of, classes, folds))
+
+
+def _publishable(
+    run: Run, development: Dataset, label_of: dict[str, str], classes: list[str], folds: list[int]
+) -> None:
+    """The student of the whole development set, and what its folds say of it."""
+    calibrate_and_report(run, "distill", development, classes, read_fold_answers(run, "distill", folds))
     student, initial_weights = _student(run, "finetune/weights.safetensors", development, classes, name="distill")
     labelled, targets_N = _labelled(development, label_of, classes)
     tensors = network_tensors(run, student, labelled.images_NHW, targets_N)
