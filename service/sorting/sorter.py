@@ -7,6 +7,7 @@ A batch is made of the readable objects of one shard in the order of the manifes
 how fast objects arrive nor on who works on them.
 """
 
+import json
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ import numpy.typing as npt
 
 from samx.artifact import ATTRIBUTES, Manifest
 from samx.classifier import Classifier, Prediction
-from samx.errors import Interrupted, StorageError
+from samx.errors import Interrupted, SortRefused, StorageError
 from service.model import tag_of
 from service.sorting.job import Job
 from service.sorting.manifest import Frozen, Item, read_shard
@@ -96,7 +97,10 @@ def sort_shards(
     Raises:
         Interrupted: `stop` was set; Cancelled where the job was.
         StorageError: source or destination are out of reach or refuse.
+        SortRefused: another network of the model has answered so far.
     """
+    if model.cpu_model is not None:
+        _require_one_network(job, "student" if classifier.spec == model.cpu_model else "reference")
     progress = WorkerProgress(job, shards)
     progress.write(now=True)
     config = ReadingConfig(
@@ -290,6 +294,17 @@ class _Work:
                 answered_laterality_probability=_rounded(side_probability),
             )
         return with_places(row, self._job.request)
+
+
+def _require_one_network(job: Job, network: str) -> None:
+    """Let one network of the model give all rows of a job: they must not depend on who was quicker."""
+    found = json.loads(job.work.write_once("network.json", json.dumps({"network": network}).encode()))["network"]
+    if found != network:
+        raise SortRefused(
+            "other_network",
+            f"job {job.id} was begun by the model's {found} network, and its {network} network would answer here: let "
+            "all workers run on CPUs or all on GPUs, or begin another job",
+        )
 
 
 def _result_key(shard: int) -> str:

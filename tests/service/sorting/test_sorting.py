@@ -18,7 +18,7 @@ from tests.faulty_proxy import faulty_proxy
 from tests.s3_server import S3Server
 from tests.service.files import PATIENT
 from tests.service.sorting.conftest import BAD, fill, listing, merged, sort, start_sort
-from tests.small_artifact import synthetic_png
+from tests.small_artifact import synthetic_png, write_small_artifact
 
 SMALL = ("--shard-size", "16", "--processes", "2")
 
@@ -59,6 +59,22 @@ def test_a_row_is_what_the_classifier_answers(tmp_path: Path, small_artifact: Pa
         (prediction,) = classifier.classify([classifier.read(synthetic_png(number))[1]])
         assert (row["label"], row["decision"]) == (prediction.label, prediction.decision)
         assert row["probability"] == pytest.approx(float(prediction.probabilities.max()), abs=2e-5)
+
+
+def test_one_of_a_model_s_two_networks_gives_all_rows(
+    tmp_path: Path, small_engines: dict[str, bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = write_small_artifact(tmp_path / "models", engine=small_engines["fp32"], student_seed=0)
+    fill(open_storage(tmp_path / "in"), {"a.png": synthetic_png(1)})
+    begun = tmp_path / "out" / "_sort" / "a" / "work" / "network.json"
+    begun.parent.mkdir(parents=True)
+    begun.write_text('{"network": "reference"}')  # by a worker on a GPU
+    command = (str(tmp_path / "in"), str(tmp_path / "out"), "--model", str(model), "--job", "a")
+    assert sort(*command) == 2
+    assert "begun by the model's reference network, and its student network would answer here" in capfd.readouterr().err
+    begun.unlink()
+    assert sort(*command) == sort(*command) == 0
+    assert json.loads(begun.read_text()) == {"network": "student"}
 
 
 def test_copies_are_made_once_and_undo_takes_them_back(
