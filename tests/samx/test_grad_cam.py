@@ -46,7 +46,7 @@ def test_heat_of_the_compiled_engine_equals_the_library_s(small_engines: dict[st
     assert isinstance(engine, TorchEngine)
     network = engine.network.requires_grad_(True)
     images = np.kron(np.random.default_rng(0).integers(0, 256, (3, 8, 8), np.uint8), np.ones((1, 8, 8), np.uint8))
-    maps = OnnxEngine(small_engines["fp32"], 1).feature_maps(images)
+    maps = OnnxEngine(small_engines["fp32"], 1).feature_maps(images).last_NDHW
     rows = network.head.weight.detach().numpy()
     for target in range(len(rows)):
         with GradCAM(network, [network.backbone]) as oracle:

@@ -163,4 +163,4 @@ def test_what_is_endless_is_not_walked_through(endless: bytes, says: str | None)
     else:
         with pytest.raises(RadiographError, match=says):
             read_radiograph(endless)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 2.5
