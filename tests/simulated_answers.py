@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from training.review_thresholds import review_thresholds
+
 
 @dataclass(frozen=True)
 class SimulatedAnswers:
@@ -47,3 +49,15 @@ def simulated_answers(
     share_K[list(systematic)] = list(systematic.values())
     hits_N = (labels_N == given_N) & (generator.random(num_answers) >= share_K[given_N])
     return SimulatedAnswers(probabilities_NK.max(1).astype(np.float32).astype(float), hits_N, given_N, num_classes)
+
+
+def thresholds_of(answers: SimulatedAnswers, precision: float) -> npt.NDArray[np.float64]:
+    """The review threshold of every class, all answers being acceptable."""
+    return review_thresholds(
+        answers.confidences_N,
+        answers.hits_N,
+        answers.given_N,
+        num_classes=answers.num_classes,
+        precision=precision,
+        acceptable_N=np.ones(len(answers.hits_N), bool),
+    )[0]

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
 from samx.artifact import NEVER_ACCEPTED
-from tests.simulated_answers import SimulatedAnswers, simulated_answers
-from training.review_thresholds import SUREST, lowest_cut, review_thresholds
+from tests.simulated_answers import SimulatedAnswers, simulated_answers, thresholds_of
+from training.review_thresholds import SUREST, lowest_cut
 
 PROMISE = 0.99
 REPEATS = 100
@@ -39,14 +39,7 @@ def single(answers: SimulatedAnswers) -> Thresholds:
 
 
 def by_class(answers: SimulatedAnswers) -> Thresholds:
-    return review_thresholds(
-        answers.confidences_N,
-        answers.hits_N,
-        answers.given_N,
-        num_classes=answers.num_classes,
-        precision=PROMISE,
-        acceptable_N=np.ones(len(answers.hits_N), bool),
-    )[0]
+    return thresholds_of(answers, PROMISE)
 
 
 def a_cut_each(answers: SimulatedAnswers) -> Thresholds:

@@ -5,21 +5,10 @@ import numpy.typing as npt
 import pytest
 
 from samx.artifact import NEVER_ACCEPTED
-from tests.simulated_answers import SimulatedAnswers, simulated_answers
+from tests.simulated_answers import SimulatedAnswers, simulated_answers, thresholds_of
 from training.review_thresholds import PRIOR_ANSWERS, lowest_cut, review_thresholds, trust
 
 PROMISE = 0.99
-
-
-def thresholds_of(answers: SimulatedAnswers, precision: float = PROMISE) -> npt.NDArray[np.float64]:
-    return review_thresholds(
-        answers.confidences_N,
-        answers.hits_N,
-        answers.given_N,
-        num_classes=answers.num_classes,
-        precision=precision,
-        acceptable_N=np.ones(len(answers.hits_N), bool),
-    )[0]
 
 
 def accepted(answers: SimulatedAnswers, thresholds_K: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
@@ -86,14 +75,14 @@ def test_trust_by_hand_where_every_answer_is_certain() -> None:
 
 
 def test_classes_without_systematic_errors_have_nearly_one_threshold() -> None:
-    thresholds_K = thresholds_of(simulated_answers(20000, systematic={}, seed=3))
+    thresholds_K = thresholds_of(simulated_answers(20000, systematic={}, seed=3), PROMISE)
     assert np.ptp(thresholds_K) < 0.02
 
 
 def test_the_promise_is_kept_on_the_answers_that_set_the_thresholds() -> None:
     for seed in range(5):
         answers = simulated_answers(2000, systematic={3: 0.3}, seed=seed)
-        accepted_N = accepted(answers, thresholds_of(answers))
+        accepted_N = accepted(answers, thresholds_of(answers, PROMISE))
         assert accepted_N.any()
         assert (~answers.hits_N[accepted_N]).sum() + 1 <= (1 - PROMISE) * (accepted_N.sum() + 1)
 
@@ -119,7 +108,7 @@ def test_a_class_full_of_errors_is_never_accepted_and_costs_the_others_nothing()
     fresh = simulated_answers(40000, systematic={3: 0.3}, seed=99)
     coverages, single_coverages, precisions = [], [], []
     for answers in learned:
-        thresholds_K = thresholds_of(answers)
+        thresholds_K = thresholds_of(answers, PROMISE)
         assert thresholds_K[3] == NEVER_ACCEPTED
         accepted_N = accepted(fresh, thresholds_K)
         coverages.append(accepted_N.mean())
@@ -139,7 +128,7 @@ def test_without_systematic_errors_nothing_is_lost_and_the_promise_holds_as_ofte
         answers = simulated_answers(2000, systematic={}, seed=seed)
         single = lowest_cut(answers.confidences_N, answers.hits_N, PROMISE)
         assert single is not None
-        by_class, by_single = accepted(fresh, thresholds_of(answers)), fresh.confidences_N >= single
+        by_class, by_single = accepted(fresh, thresholds_of(answers, PROMISE)), fresh.confidences_N >= single
         gaps.append(by_class.mean() - by_single.mean())
         kept += bool(fresh.hits_N[by_class].mean() >= PROMISE)
         kept_by_single += bool(fresh.hits_N[by_single].mean() >= PROMISE)
