@@ -209,7 +209,7 @@ class Classifier:
         best = int(probabilities_K.argmax())
         score = float(self._distribution.distances(np.concatenate([features_D, early_E])[None])[0])
         heat = heat_map(maps_DHW, self._head_KD[best]) if grad_cam else None
-        decision = self._decide(probabilities_K, score)
+        decision = self._decide(best, float(probabilities_K[best]), score)
         attributes = self._attributes(features_D, self.spec.labels[best])
         return Prediction(self.spec.labels, probabilities_K, score, decision, heat, attributes)
 
@@ -223,13 +223,12 @@ class Classifier:
                 answers[head.name] = (head.values[best], float(probabilities_V[best]))
         return answers
 
-    def _decide(self, probabilities_K: npt.NDArray[np.float32], out_of_scope_score: float) -> Decision:
+    def _decide(self, best: int, probability: float, out_of_scope_score: float) -> Decision:
         # Asked so that NaN is never accepted.
         if not out_of_scope_score <= self.spec.out_of_scope_threshold:
             return "out_of_scope"
-        best = int(probabilities_K.argmax())
         threshold = self._review_thresholds[best]
-        if not float(probabilities_K[best]) >= threshold or threshold >= NEVER_ACCEPTED:
+        if not probability >= threshold or threshold >= NEVER_ACCEPTED:
             return "review"
         return "out_of_scope" if self.spec.classes[best].label == NOT_MUSCULOSKELETAL else "accept"
 

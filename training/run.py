@@ -94,7 +94,8 @@ class Run:
         """
         if not self.storage.exists(keys[0]):
             return False
-        self._outputs |= {key: hashlib.sha256(self.read(key)).hexdigest() for key in keys}
+        left = [key for key in keys if key not in self._outputs]  # the others this execution has written itself
+        self._outputs |= {key: hashlib.sha256(self.read(key)).hexdigest() for key in left}
         return True
 
     def read(self, key: str) -> bytes:

@@ -10,14 +10,14 @@ them, and metrics.json says so.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from samx.classifier import Prediction
 from training import plots
 from training.attribute_labels import NOTHING
-from training.dataset import Part, load_dataset, radiograph_attributes, radiograph_labels
+from training.dataset import Dataset, Part, load_dataset, radiograph_attributes, radiograph_labels
 from training.evaluation.attributes import attribute_figures
 from training.evaluation.classification import Answers, classification_metrics, confusion_matrix
 from training.evaluation.foreign import foreign_figures
@@ -37,21 +37,21 @@ _PARTS: tuple[Part, ...] = ("holdout_internal", "holdout_external")
 
 def evaluate(run: Run) -> None:
     """Answer for the hold-out and measure."""
+    parts = {part: load_dataset(run, part) for part in _PARTS}
     for which in networks(run):
-        _evaluate(run, which)
+        _evaluate(run, which, parts)
     if "student" in networks(run):
         teacher, student = ({row["key"]: row for row in run.read_csv(f"{_FOLDER[w]}/predictions.csv")} for w in _FOLDER)
         found = against_teacher(teacher, student, resamples=run.config.evaluate.resamples, seed=run.config.seed)
         run.write_json(f"{_FOLDER['student']}/against_reference.json", found)
 
 
-def _evaluate(run: Run, which: Which) -> None:
+def _evaluate(run: Run, which: Which, parts: Mapping[Part, Dataset]) -> None:
     """Answer by one network; its files are below a folder of its own."""
     folder = _FOLDER[which]
     config, classes = run.config.evaluate, list(run.read_json("label/classes.json"))
     classifier, uncalibrated = model_classifier(run, which), model_classifier(run, which, temperature=1.0)
     truth, attributes = radiograph_labels(run), radiograph_attributes(run)
-    parts = {part: load_dataset(run, part) for part in _PARTS}
     images_NHW = np.concatenate([dataset.images_NHW.numpy() for dataset in parts.values()])
     index_rows = [row for dataset in parts.values() for row in dataset.rows]
     predictions = answers_of(classifier, images_NHW)

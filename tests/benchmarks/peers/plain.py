@@ -18,9 +18,8 @@ from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut  # type: ignore[attr-defined]  # not in its __all__
 
 from samx.artifact import WEIGHTS, read_artifact, resolve
-from samx.network import Network
 from samx.storage import open_storage
-from samx.torch_engine import read_tensors
+from samx.torch_engine import load_network, read_tensors
 
 ARTIFACT_VARIABLE = "PEER_ARTIFACT"
 """Environment variable with the folder of the model."""
@@ -37,10 +36,7 @@ class PlainClassifier:
         read = read_artifact(resolve(open_storage(artifact)))
         spec = read.manifest.model
         self._labels, self._size = spec.labels, spec.preprocessing.size
-        self._network = Network(spec.architecture, len(spec.classes))
-        tensors = read_tensors(read.files[WEIGHTS])
-        self._network.load_state_dict({key: value for key, value in tensors.items() if not key.startswith("scope.")})
-        self._network.eval()
+        self._network = load_network(spec, read_tensors(read.files[WEIGHTS])).eval()
 
     def probabilities(self, data: bytes) -> dict[str, float]:
         """The probability of every class for one DICOM, PNG or JPEG file."""
