@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from service import metrics
 from service.inference import Inference
 from service.multipart import MULTIPART, MalformedMultipart, Part, read_parts
+from service.pieces import Piece
 from service.problems import ProblemError, problem, traceback_without_values
 from service.schemas import FileAnswer
 from service.serving import Served
@@ -126,7 +127,7 @@ async def _answer_file(part: Part, inference: Inference, served: Served, paramet
     return FileAnswer(classification=None, problem=problem(refused.status, refused.code, refused.detail))
 
 
-async def _patient(stream: AsyncGenerator[bytes, None], seconds: float) -> AsyncGenerator[bytes, None]:
+async def _patient(stream: AsyncGenerator[Piece, None], seconds: float) -> AsyncGenerator[Piece, None]:
     """The stream, as long as its next piece comes in time."""
     while True:
         try:

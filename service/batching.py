@@ -48,7 +48,7 @@ class BatchReport:
     """How long the batch took."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # each is itself, whatever it holds
 class _Waiting(Generic[Item, Result]):
     item: Item
     answer: asyncio.Future[Result]
@@ -97,9 +97,10 @@ class Batcher(Generic[Item, Result]):
             self._lanes.add(loop.create_task(self._empty_queue()))
         try:
             return await waiting.answer
-        finally:
-            with suppress(ValueError):  # it has been taken, as it should
+        except asyncio.CancelledError:
+            with suppress(ValueError):  # it has been taken
                 self._waiting.remove(waiting)
+            raise
 
     async def _empty_queue(self) -> None:
         while self._waiting:

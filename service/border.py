@@ -25,6 +25,7 @@ from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service import metrics
+from service.direct_body import RECEIVE_INTO, receive_into
 from service.log import FIELDS, REQUEST_ID
 from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
 from service.tracing import begin_request, end_request
@@ -111,7 +112,7 @@ class _Exchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, *, label: str, last: bool) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
+        self._scope, self._receive, self._send = {**scope, RECEIVE_INTO: self.receive_into}, receive, send
         self._label, self._last = label, last
         self._method = scope["method"] if scope["method"] in _METHODS else "OTHER"
         self._started = time.perf_counter()
@@ -149,6 +150,11 @@ class _Exchange:
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._body_pending = False
         return message
+
+    async def receive_into(self, room: bytearray) -> int:
+        num_bytes = await receive_into(self._receive, room)
+        self._num_received += num_bytes
+        return num_bytes
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

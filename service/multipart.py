@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from service.pieces import Pieces
+from service.pieces import Piece, Pieces
 
 MULTIPART: Final = "multipart/form-data"
 MAX_FIELDS: Final = 8
@@ -38,7 +38,7 @@ class Part:
 
 
 async def read_parts(
-    content_type: str, stream: AsyncIterator[bytes], *, max_files: int, max_file_bytes: int, announced_bytes: int = 0
+    content_type: str, stream: AsyncIterator[Piece], *, max_files: int, max_file_bytes: int, announced_bytes: int = 0
 ) -> AsyncIterator[Part]:
     """Give each part as soon as it is complete.
 
@@ -82,9 +82,9 @@ class _Form:
         except Exception as error:  # whatever a client writes there is its mistake
             raise MalformedMultipart("no usable boundary") from error
 
-    def feed(self, chunk: bytes) -> None:
+    def feed(self, chunk: Piece) -> None:
         try:
-            self._parser.write(chunk)
+            self._parser.write(chunk)  # type: ignore[arg-type]  # takes a bytearray as well: test_multipart
         except MalformedMultipart:
             raise
         except Exception as error:  # as above

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+Piece = bytes | bytearray
+"""Of a body; a bytearray is filled anew once the next piece is asked for."""
 _FIRST_ROOM = 128 * 1024
 
 
@@ -20,7 +22,7 @@ class Pieces:
         self._announced, self._num_bytes = announced, 0
         self._room = memoryview(bytearray())
 
-    def add(self, piece: bytes | memoryview) -> None:
+    def add(self, piece: Piece | memoryview) -> None:
         """Append a piece."""
         end = self._num_bytes + len(piece)
         if end > len(self._room):

@@ -12,14 +12,19 @@ import anyio
 import pydantic
 from starlette.requests import ClientDisconnect, Request
 
+from service.direct_body import RECEIVE_INTO
 from service.multipart import MULTIPART, MalformedMultipart, Part, read_parts
-from service.pieces import Pieces
+from service.pieces import Piece, Pieces
 from service.problems import ProblemError
 
 FILE_FIELD = "file"
 RAW_MEDIA_TYPES = ("application/dicom", "application/octet-stream", "image/png", "image/jpeg", "image/tiff")
 """What a raw body may be called; the bytes decide what it is."""
 
+_AT_A_TIME = 1024 * 1024
+"""Bytes that are waited for at once where a body comes directly: in less, waiting costs more than copying."""
+_WORTH_IT = 64 * 1024
+"""What is missing at least; less is on its way already."""
 _HOW_TO_SEND = (
     f"Send the radiograph as the field '{FILE_FIELD}' of a {MULTIPART} body, or as the body itself with Content-Type "
     "application/dicom, image/png, image/jpeg, image/tiff or application/octet-stream."
@@ -80,7 +85,7 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
+def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[Piece, None]:
     """The body as it arrives.
 
     Raises:
@@ -99,13 +104,22 @@ def announced_bytes(request: Request) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[bytes, None]:
-    num_received = 0
+async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[Piece, None]:
+    num_received, announced = 0, announced_bytes(request)
+    receive_into, room = request.scope.get(RECEIVE_INTO), bytearray()
     async for chunk in request.stream():
         num_received += len(chunk)
         if num_received > max_body_bytes:
             raise too_large(max_body_bytes)
         yield chunk
+        while receive_into is not None and (missing := announced - num_received) > _WORTH_IT:
+            size = min(missing, _AT_A_TIME)
+            if len(room) != size:
+                room = bytearray(size)
+            if await receive_into(room) < size:
+                break
+            num_received += size
+            yield room
 
 
 def too_large(max_body_bytes: int) -> ProblemError:
@@ -115,14 +129,14 @@ def too_large(max_body_bytes: int) -> ProblemError:
     )
 
 
-async def _read_raw(stream: AsyncGenerator[bytes, None], announced: int) -> memoryview:
+async def _read_raw(stream: AsyncGenerator[Piece, None], announced: int) -> memoryview:
     pieces = Pieces(announced)
     async for chunk in stream:
         pieces.add(chunk)
     return pieces.whole()
 
 
-async def _read_form(request: Request, stream: AsyncGenerator[bytes, None], max_body_bytes: int) -> Upload:
+async def _read_form(request: Request, stream: AsyncGenerator[Piece, None], max_body_bytes: int) -> Upload:
     content_type = request.headers["content-type"]
     try:
         parts = [

@@ -89,6 +89,26 @@ def test_cancelled_item_leaves_the_queue_and_is_never_computed() -> None:
     assert doubling.batches == [[0], [1], [3]]
 
 
+def test_items_are_neither_compared_nor_printed() -> None:
+    class Item:
+        def __eq__(self, other: object) -> bool:
+            raise AssertionError("an image is not true or false")
+
+        def __hash__(self) -> int:
+            raise AssertionError
+
+        def __repr__(self) -> str:
+            raise AssertionError("an image is long")
+
+    async def work(batcher: Batcher[Any, Any]) -> int:
+        tasks = [asyncio.create_task(batcher.submit(Item())) for _ in range(5)]
+        await asyncio.sleep(0)
+        tasks[3].cancel()
+        return len(await asyncio.gather(*tasks[:3], tasks[4]))
+
+    assert run(lambda items: [0 for _ in items], work, largest=1) == 4
+
+
 def test_who_leaves_while_computed_harms_no_other() -> None:
     doubling = Doubling()
     doubling.free.clear()

@@ -16,9 +16,11 @@ def part(name: str, value: bytes, file_name: str | None = None) -> bytes:
 
 
 def parts_of(body: bytes, *, chunk: int = 1 << 20, max_files: int = 9, max_file_bytes: int = 1 << 20) -> list[Part]:
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncIterator[bytearray]:
         for start in range(0, len(body), chunk):
-            yield body[start : start + chunk]
+            room = bytearray(body[start : start + chunk])
+            yield room
+            room[:] = bytes(len(room))  # used again for the next piece
 
     async def read() -> list[Part]:
         parts = read_parts(BOUNDARY, stream(), max_files=max_files, max_file_bytes=max_file_bytes)
