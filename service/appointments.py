@@ -10,7 +10,7 @@ from collections.abc import Callable
 LONGEST_SECONDS = 60.0
 REMEMBERED_SECONDS = 10.0
 """How quickly the rate forgets."""
-EAGERNESS = 1.25
+EAGERNESS = 1.1
 """More than can be served are asked back, because not all of them come."""
 
 

@@ -11,10 +11,11 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 BOUNDARY = "samx-benchmark-boundary"
 _REFUSED_SECONDS = 0.2
-"""How long a client of the closed loop waits after any answer but 200."""
+"""How long a client of the closed loop waits after any answer but 200, at least."""
 _IDLE_SECONDS = 2.0
 """After this a connection is opened anew: servers close those that are idle, uvicorn after five seconds."""
 
@@ -25,6 +26,15 @@ class Target:
 
     port: int
     request: bytes = field(repr=False)
+
+
+class Reply(NamedTuple):
+    """What a server answers."""
+
+    status: int
+    body: bytes
+    retry_after: float
+    """Seconds; 0 where it says nothing."""
 
 
 @dataclass
@@ -72,8 +82,8 @@ class Connection:
         self._port = port
         self._socket: socket.socket | None = None
 
-    async def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer.
+    async def ask(self, request: bytes) -> Reply:
+        """Send it and wait for the answer.
 
         Raises:
             OSError, EOFError: the connection broke.
@@ -86,15 +96,15 @@ class Connection:
                 await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.sock_sendall(self._socket, request)
-            status, body, closes = await self._answer(loop, self._socket)
+            reply, closes = await self._reply(loop, self._socket)
         except (OSError, EOFError):
             self.close()
             raise
         if closes:
             self.close()
-        return status, body
+        return reply
 
-    async def _answer(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> tuple[int, bytes, bool]:
+    async def _reply(self, loop: asyncio.AbstractEventLoop, connected: socket.socket) -> tuple[Reply, bool]:
         received = bytearray()
 
         async def receive() -> None:
@@ -112,7 +122,8 @@ class Connection:
         else:
             while len(received) < end + 4 + int(headers["content-length"]):
                 await receive()
-        return int(lines[0].split()[1]), bytes(received[end + 4 :]), headers.get("connection") == "close"
+        reply = Reply(int(lines[0].split()[1]), bytes(received[end + 4 :]), float(headers.get("retry-after", 0)))
+        return reply, headers.get("connection") == "close"
 
     def close(self) -> None:
         """Close it, if it is open."""
@@ -122,15 +133,17 @@ class Connection:
 
 
 async def closed_loop(target: Target, *, num_clients: int, seconds: float) -> Outcome:
-    """Ask for `seconds`, and wait for what is still to be answered then."""
+    """Ask for `seconds`, and wait for what is still to be answered then; who is refused comes back when told to."""
     outcome, until = Outcome(), time.monotonic() + seconds
     begun, busy = time.monotonic(), time.process_time()
 
     async def client() -> None:
         connection = Connection(target.port)
         while time.monotonic() < until:
-            if await _ask(connection, target.request, time.monotonic(), outcome) != 200:
-                await asyncio.sleep(_REFUSED_SECONDS)
+            reply = await _ask(connection, target.request, time.monotonic(), outcome)
+            if reply is None or reply.status != 200:
+                wanted = reply.retry_after if reply else 0.0
+                await asyncio.sleep(max(_REFUSED_SECONDS, min(wanted, until - time.monotonic())))
         connection.close()
 
     await asyncio.gather(*(client() for _ in range(num_clients)))
@@ -160,17 +173,17 @@ async def open_loop(target: Target, moments: Sequence[float]) -> Outcome:
     return outcome
 
 
-async def _ask(connection: Connection, request: bytes, since: float, outcome: Outcome) -> int:
-    """The status, 0 where the connection broke; noted in `outcome`."""
+async def _ask(connection: Connection, request: bytes, since: float, outcome: Outcome) -> Reply | None:
+    """The answer, None where the connection broke; noted in `outcome`."""
     try:
-        status, _ = await connection.ask(request)
+        reply = await connection.ask(request)
     except (OSError, EOFError) as error:
         outcome.lost[type(error).__name__] += 1
-        return 0
-    outcome.statuses[status] += 1
-    if status == 200:
+        return None
+    outcome.statuses[reply.status] += 1
+    if reply.status == 200:
         outcome.seconds.append(time.monotonic() - since)
-    return status
+    return reply
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:

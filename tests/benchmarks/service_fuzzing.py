@@ -84,9 +84,10 @@ def main() -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--inputs", type=int, default=50_000)
+    parser.add_argument("--artifact", help="another model than a small one of random weights")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        running = start_server(Path(folder), SAMX_ARTIFACT=str(write_small_artifact(Path(folder))))
+        running = start_server(Path(folder), SAMX_ARTIFACT=options.artifact or str(write_small_artifact(Path(folder))))
         server = next(running)
         try:
             clients, memory = Clients(server), []

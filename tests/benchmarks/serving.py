@@ -144,9 +144,9 @@ async def _in_turn(port: int, requests: list[bytes], rounds: int) -> list[float]
         times.append([])
         for request in requests:
             begun = time.perf_counter()
-            status, answer = await connection.ask(request)
+            reply = await connection.ask(request)
             times[-1].append(1000 * (time.perf_counter() - begun))
-            assert status == 200, answer[:500]
+            assert reply.status == 200, reply.body[:500]
     connection.close()
     return [statistics.median(column) for column in zip(*times[2:], strict=True)]
 
