@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BAND = 64  # rows of the halved image made at a time: what they need stays in the processor's cache
+_LARGEST_GAIN = 3  # any number of levels gives at most 1.7 times the input along each axis
+_BAND = 96  # rows of the halved image made at a time: what they need stays in the processor's cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,8 @@ def reduce_to(raster: Raster, rows: int, columns: int, working_size: int) -> NDA
     shape = working_shape(rows, columns, working_size)
     halvings = num_halvings(rows, columns, working_size)
     centre = (raster.low + raster.high + 1) // 2
-    dtype = _dtype(raster.high - raster.low)
+    span = raster.high - raster.low
+    dtype = _dtype(span)
 
     def centred(first: int, last: int) -> NDArray[Any]:
         values = raster.band(first, last).astype(dtype)
@@ -75,45 +77,51 @@ def reduce_to(raster: Raster, rows: int, columns: int, working_size: int) -> NDA
     band, size = centred, (raster.rows, raster.columns)
     image: NDArray[Any] | None = None
     for _ in range(halvings - raster.num_halvings):
-        image = _halve(band, *size, dtype)
-        band, size = (lambda first, last, image=image: image[first:last]), image.shape  # type: ignore[misc]
+        image = _halve(band, *size, span)
+        span = _LARGEST_GAIN * (raster.high - raster.low)
+        wide = image.astype(_dtype(span), copy=False)
+        band, size = (lambda first, last, wide=wide: wide[first:last]), image.shape  # type: ignore[misc]
     if image is None:
         image = centred(0, raster.rows)
     if halvings:
         np.clip(image, raster.low - centre, raster.high - centre, out=image)
-    exact = np.float32 if dtype is np.int16 else np.float64
+    exact = np.float32 if image.dtype == np.int16 else np.float64
     values = np.add(image, exact(centre), dtype=exact).astype(np.float32, copy=False)
     by_wavelet = halvings - raster.num_halvings if raster.by_dct else halvings
     return _average_areas(values, shape, rows / 2**halvings, columns / 2**halvings, 0.5 - 0.5 / 2**by_wavelet)
 
 
 def _dtype(span: int) -> type[np.signedinteger[Any]]:
-    """The narrowest integer that cannot overflow, for centred values of this span.
-
-    The low-pass of any level is at most 1.7 times the input along each axis, a sum of two details 4 times that.
-    """
-    if span < 2**12:
+    """The narrowest integer in which one level of centred values of this span cannot overflow."""
+    if span < 2**14:
         return np.int16
-    return np.int32 if span < 2**27 else np.int64
+    return np.int32 if span < 2**29 else np.int64
 
 
-def _halve(
-    band: Callable[[int, int], NDArray[Any]], rows: int, columns: int, dtype: type[np.signedinteger[Any]]
-) -> NDArray[Any]:
-    """The low-pass of one level: `(rows, columns)` to half of both, rounded up; rows first, as the standard does."""
-    height = (rows + 1) // 2
+def _halve(band: Callable[[int, int], NDArray[Any]], rows: int, columns: int, span: int) -> NDArray[Any]:
+    """The low-pass of one level: `(rows, columns)` to half of both, rounded up; rows first, as the standard does.
+
+    Args:
+        band: values of `_dtype(span)`.
+        rows: of the image.
+        columns: of the image.
+        span: between the smallest and the largest value; half as large again after the rows.
+    """
+    height, dtype = (rows + 1) // 2, _dtype(span)
+    # No detail is larger than the span of what it is made from.
+    fits_upright, fits = (2 * largest + 2 <= np.iinfo(dtype).max for largest in (span, span + (span + 3) // 2))
     halved = np.empty((height, (columns + 1) // 2), dtype)
     for first in range(0, height, _BAND):
         last = min(first + _BAND, height)
         start = max(2 * first - 2, 0)  # the detail above the first row belongs to it, too
         lines = band(start, min(2 * last + 1, rows))
-        upright = _low_pass(lines[0::2], lines[1::2], "C")[first - start // 2 :][: last - first]
+        upright = _low_pass(lines[0::2], lines[1::2], "C", fits=fits_upright)[first - start // 2 :][: last - first]
         even, odd = (np.ascontiguousarray(upright[:, parity::2]).T for parity in (0, 1))
-        halved[first:last] = _low_pass(even, odd, "F").T
+        halved[first:last] = _low_pass(even, odd, "F", fits=fits).T
     return halved
 
 
-def _low_pass(even: NDArray[Any], odd: NDArray[Any], order: Any) -> NDArray[Any]:
+def _low_pass(even: NDArray[Any], odd: NDArray[Any], order: Any, *, fits: bool) -> NDArray[Any]:
     """One step of the 5-3 transform along the first axis, from the even and the odd samples, mirrored at the ends.
 
         detail[n] = odd[n] - floor((even[n] + even[n + 1]) / 2)
@@ -123,6 +131,7 @@ def _low_pass(even: NDArray[Any], odd: NDArray[Any], order: Any) -> NDArray[Any]
         even: `(n, m)` signed integers.
         odd: `(n, m)` or one row less.
         order: how `even` lies in memory, "C" or "F".
+        fits: whether the dtype can hold the sum of two details, and 2.
     """
     if not len(odd):
         return even
@@ -136,11 +145,26 @@ def _low_pass(even: NDArray[Any], odd: NDArray[Any], order: Any) -> NDArray[Any]
     detail[0] = detail[1]
     if len(odd) < len(even):
         detail[-1] = detail[-2]
-    low: NDArray[Any] = detail[:-1] + detail[1:]
-    low += even.dtype.type(2)
-    low >>= 2
+    low = _quarter_of_sum(detail[:-1], detail[1:], fits=fits)
     low += even
     return low
+
+
+def _quarter_of_sum(one: NDArray[Any], other: NDArray[Any], *, fits: bool) -> NDArray[Any]:
+    """floor((one + other + 2) / 4)."""
+    quarter: NDArray[Any]
+    if fits:
+        quarter = one + other
+        quarter += one.dtype.type(2)
+        quarter >>= 2
+        return quarter
+    # As floor((floor((one + other) / 2) + 1) / 2), where one + other = (one ^ other) + 2 (one & other).
+    quarter = one ^ other
+    quarter >>= 1
+    quarter += one & other
+    quarter += one.dtype.type(1)
+    quarter >>= 1
+    return quarter
 
 
 def _average_areas(

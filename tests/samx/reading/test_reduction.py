@@ -44,7 +44,7 @@ def low_pass(signal: list[int]) -> list[int]:
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 8), (7, 1), (2, 2), (5, 4), (4, 7), (129, 130), (260, 131)])
-@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("bits", [8, 12, 14, 16])
 def test_a_level_is_the_reversible_low_pass_of_jpeg_2000(shape: tuple[int, int], bits: int) -> None:
     image = noise(shape, bits)
     upright = np.array([low_pass(column) for column in image.T.tolist()]).T
@@ -56,7 +56,7 @@ def test_a_level_is_the_reversible_low_pass_of_jpeg_2000(shape: tuple[int, int],
 
 
 @pytest.mark.parametrize("shape", [(1024, 1000), (1023, 999), (1955, 1841), (300, 2001), (2000, 120)])
-@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("bits", [8, 12, 14, 16])
 @pytest.mark.parametrize("working_size", [224, 512])
 def test_halving_here_equals_halving_in_the_codec(shape: tuple[int, int], bits: int, working_size: int) -> None:
     """What OpenJPEG decodes at a lower resolution level is what comes out of the whole image here, to the last bit."""
@@ -88,6 +88,23 @@ def test_the_largest_and_smallest_values_do_not_overflow(dtype: type[np.integer[
     np.testing.assert_allclose(given[2:-2, 2:-2], middle, atol=(info.max - info.min) / 100)
     blank = np.full((300, 300), info.max, dtype)
     np.testing.assert_allclose(reduced(blank, 70, info.bits), float(info.max), rtol=1e-6)
+
+
+@pytest.mark.parametrize("bits", [12, 13, 14, 15, 16])
+@pytest.mark.parametrize("side", [64, 200])
+def test_what_the_transform_exaggerates_most_does_not_overflow(bits: int, side: int) -> None:
+    """Signs of the low-pass along both axes, for every place that can be its middle, three levels deep."""
+    kernel = np.tile([-1, 1, 1, 1], side)[:side]
+    for shift in range(4):
+        signs = np.outer(np.roll(kernel, shift), kernel)
+        image = np.where(signs > 0, 2**bits - 1, 0).astype(np.uint16)
+        values = image.astype(np.int64).tolist()
+        for _ in range(3):
+            upright = np.array([low_pass(column) for column in np.array(values).T.tolist()]).T
+            values = [low_pass(row) for row in upright.tolist()]
+        expected = np.clip(np.array(values), 0, 2**bits - 1).astype(np.uint16)
+        codec_did_it = raster(expected, bits, num_halvings=3)
+        np.testing.assert_array_equal(reduced(image, side // 8, bits), reduce_to(codec_did_it, side, side, side // 8))
 
 
 def test_a_line_stays_where_it_is() -> None:
