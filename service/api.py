@@ -1,4 +1,4 @@
-"""The BentoML service: lifecycle, health and metrics around the routes. The only user of bentoml.
+"""The BentoML service: lifecycle and health around the routes. The only user of bentoml.
 
 `bentoml serve service.api:SamX`, with SAMX_ARTIFACT in the environment, serves it; see settings.py.
 """
@@ -14,6 +14,7 @@ from service.border import Border
 from service.draining import drain_on_sigterm
 from service.inference import Inference
 from service.log import set_up_log
+from service.memory import share_arenas
 from service.routes import create_app, served_paths
 from service.serving import require_artifact
 from service.settings import Settings
@@ -51,6 +52,7 @@ def _allowing(origins: tuple[str, ...]) -> ASGIApp:
     name="samx",
     service_class=_BorderedService,
     workers=1,  # one per container: a second one would hold the model twice, and BentoML divides load unevenly
+    metrics={"enabled": False},  # the routes have their own
     logging={"access": {"enabled": False}},  # the border logs instead: BentoML's access log repeats raw paths
 )
 class SamX:
@@ -58,6 +60,7 @@ class SamX:
 
     def __init__(self) -> None:
         settings = Settings.from_environment()
+        share_arenas()
         set_up_log(settings.log_format)
         start_tracing(settings)
         self.inference = app.state.inference = Inference(settings)

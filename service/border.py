@@ -1,7 +1,7 @@
 """The outermost layer of the server, around everything else: what comes in is bounded, what goes out has one shape.
 
-- Health and metrics are BentoML's business and go through its middleware; all other requests go straight to the routes,
-  which measure themselves: BentoML's middleware costs more than the routes, and keeps a timer per request.
+- Health is BentoML's business and goes through its middleware; all other requests go straight to the routes, which
+  measure themselves: BentoML's middleware costs more than the routes, and keeps a timer per request.
 - A path that is not served becomes `/unknown`, so that labels stay few and neither metrics nor logs repeat what a
   client wrote.
 - Every error leaves as a problem (RFC 9457), also those of BentoML and Starlette.
@@ -30,8 +30,10 @@ from service.log import FIELDS, REQUEST_ID
 from service.problems import MEDIA_TYPE, problem_body, traceback_without_values
 from service.tracing import begin_request, end_request
 
-SYSTEM_PATHS = ("/livez", "/readyz", "/healthz", "/metrics")
+HEALTH_PATHS = ("/livez", "/readyz", "/healthz")
 """Answered by BentoML."""
+SYSTEM_PATHS = (*HEALTH_PATHS, "/metrics")
+"""Asked every few seconds by those who watch the service: neither logged nor traced."""
 UNKNOWN_PATH = "/unknown"
 LINGER_SECONDS = 5.0
 LINGER_BYTES = 256 * 1024 * 1024
@@ -66,7 +68,7 @@ class Border:
     Args:
         app: the routes, with all their middleware.
         paths: the paths they serve, with `{parameters}`.
-        system: answers `SYSTEM_PATHS` and the server's lifespan; the app itself where not given.
+        system: answers `HEALTH_PATHS` and the server's lifespan; the app itself where not given.
         is_draining: whether connections should end with their next answer, because the server is about to stop.
     """
 
@@ -92,7 +94,7 @@ class Border:
             if label == UNKNOWN_PATH:
                 scope = {**scope, "path": UNKNOWN_PATH, "raw_path": UNKNOWN_PATH.encode()}
             exchange = _Exchange(scope, receive, send, label=label, last=self._is_draining())
-            await exchange.run(self._system if label in SYSTEM_PATHS else self._app)
+            await exchange.run(self._system if label in HEALTH_PATHS else self._app)
         else:
             await self._system(scope, receive, send)
 
@@ -205,7 +207,7 @@ class _Exchange:
         metrics.REQUESTS.labels(method, self._label, str(self._status)).inc()
         metrics.REQUEST_SECONDS.labels(self._label).observe(seconds)
         metrics.RECEIVED_BYTES.labels(self._label).inc(self._num_received)
-        if self._label in SYSTEM_PATHS:  # asked every few seconds by those who watch the service
+        if self._label in SYSTEM_PATHS:
             return
         fields = {
             "method": method,

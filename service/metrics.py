@@ -1,16 +1,20 @@
 """What is measured while serving, for Prometheus. Labels are bounded: nothing that a client wrote becomes one.
 
-BentoML answers GET /metrics with all that this process's client library knows. The module is imported after BentoML has
-told the library where the processes' measurements meet.
+They are kept in memory. BentoML has the client library keep them in files, where several processes would meet: there is
+one here, and a full disk would end it, since what is mapped into memory has no page to be written to.
 """
 
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest, values
 
 from service.tracing import record_phase
 
+values.ValueClass = values.MutexValue  # whatever PROMETHEUS_MULTIPROC_DIR says
+
+MEDIA_TYPE: Final = CONTENT_TYPE_LATEST
+"""Of `exposition`."""
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 Phase = Literal["receive", "read", "queue", "network", "grad_cam"]
@@ -19,9 +23,7 @@ REQUESTS: Final = Counter("samx_requests", "Requests answered.", ["method", "pat
 REQUEST_SECONDS: Final = Histogram(
     "samx_request_seconds", "From the first byte of a request to the last of its answer.", ["path"], buckets=_SECONDS
 )
-REQUESTS_IN_PROGRESS: Final = Gauge(
-    "samx_requests_in_progress", "Requests begun and not ended.", ["path"], multiprocess_mode="livesum"
-)
+REQUESTS_IN_PROGRESS: Final = Gauge("samx_requests_in_progress", "Requests begun and not ended.", ["path"])
 RECEIVED_BYTES: Final = Counter("samx_received_bytes", "Bytes of bodies received.", ["path"])
 PHASE_SECONDS: Final = Histogram(
     "samx_phase_seconds",
@@ -35,9 +37,8 @@ BATCH_SIZE: Final = Histogram(
 PLACES_TAKEN: Final = Gauge(
     "samx_places_taken",
     "Radiographs in work or waiting; /classify answers 503 at the limit.",
-    multiprocess_mode="mostrecent",
 )
-PLACES: Final = Gauge("samx_places", "The limit of samx_places_taken.", multiprocess_mode="mostrecent")
+PLACES: Final = Gauge("samx_places", "The limit of samx_places_taken.")
 PROBLEMS: Final = Counter("samx_problems", "Radiographs and requests refused, by the problem's code.", ["code"])
 DECISIONS: Final = Counter("samx_decisions", "Answers by decision.", ["decision"])
 CLASSES: Final = Counter("samx_classes", "Answers by most probable class.", ["label"])
@@ -47,15 +48,18 @@ PROBABILITY: Final = Histogram(
     buckets=(0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0),
 )
 TAGS: Final = Counter("samx_tags", "Answers by agreement with the DICOM tag: yes, no, or unknown.", ["agrees"])
-MODEL: Final = Gauge(
-    "samx_model", "1 for the version that is served.", ["name", "version"], multiprocess_mode="mostrecent"
-)
+MODEL: Final = Gauge("samx_model", "1 for the version that is served.", ["name", "version"])
 REFERENCE_CLASS_SHARE: Final = Gauge(
-    "samx_reference_class_share", "Share of a class in the model's hold-out.", ["label"], multiprocess_mode="mostrecent"
+    "samx_reference_class_share", "Share of a class in the model's hold-out.", ["label"]
 )
 REFERENCE_ACCEPTED_SHARE: Final = Gauge(
-    "samx_reference_accepted_share", "Share of the hold-out that the model accepted.", multiprocess_mode="mostrecent"
+    "samx_reference_accepted_share", "Share of the hold-out that the model accepted."
 )
+
+
+def exposition() -> bytes:
+    """All that is measured, in Prometheus' text format."""
+    return generate_latest()
 
 
 def observe_phase(phase: Phase, seconds: float, *, ago: float = 0.0) -> None:
@@ -64,19 +68,19 @@ def observe_phase(phase: Phase, seconds: float, *, ago: float = 0.0) -> None:
     record_phase(phase, seconds, ago=ago)
 
 
-def announce_model(name: str, version: str, metrics: Mapping[str, Any] | None, *, served: bool = True) -> None:
-    """Say which version is served, and what it answered for its hold-out, against which drift is seen.
+def announce_model(name: str, version: str, metrics: Mapping[str, Any] | None) -> None:
+    """Say which version is served now, and what it answered for its hold-out, against which drift is seen.
 
     Args:
         name: of the model.
         version: of the model.
         metrics: content of the artifact's metrics.json; what is not in it is not announced.
-        served: False when another version takes its place: the library cannot forget a label, so all is set to 0.
     """
-    MODEL.labels(name, version).set(int(served))
+    for gauge in (MODEL, REFERENCE_CLASS_SHARE):
+        gauge.clear()  # of the version before
+    MODEL.labels(name, version).set(1)
     measured = (metrics or {}).get("holdout", {}).get("holdout", {})
-    if accepted := measured.get("accepted", {}).get("value"):
-        REFERENCE_ACCEPTED_SHARE.set(accepted * served)
+    REFERENCE_ACCEPTED_SHARE.set(measured.get("accepted", {}).get("value") or 0)
     counts = {label: entry["recall"]["n"] for label, entry in measured.get("per_class", {}).items()}
     for label, count in counts.items():
-        REFERENCE_CLASS_SHARE.labels(label).set(served * count / max(1, sum(counts.values())))
+        REFERENCE_CLASS_SHARE.labels(label).set(count / max(1, sum(counts.values())))

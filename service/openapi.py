@@ -1,4 +1,4 @@
-"""What FastAPI cannot see for itself: a body that is read by hand, problems, and the routes that BentoML answers."""
+"""What FastAPI cannot see for itself: a body that is read by hand, problems, and health and metrics."""
 
 import re
 from typing import Any
@@ -108,7 +108,7 @@ def prefers_png(accept: str) -> bool:
 
 
 def document_system_paths(app: FastAPI) -> None:
-    """Make /openapi.json name the problems' schema and the routes that BentoML answers."""
+    """Make /openapi.json name the problems' schema and the paths for those who watch the service."""
 
     def openapi() -> dict[str, Any]:
         if app.openapi_schema is None:

@@ -110,6 +110,7 @@ def create_app() -> FastAPI:
         openapi_extra=document_keys(),
         dependencies=[Depends(require_admin_key)],
     )
+    app.add_api_route("/metrics", _expose_metrics, methods=["GET"], include_in_schema=False)
     add_sort_routes(app)
     for path, name in PAGE_FILES.items():
         app.add_api_route(
@@ -173,6 +174,10 @@ async def _reload_model(request: Request) -> Reloaded:
         detail = f"The current version cannot be served; the one before goes on. {without_secrets(str(error))}"
         raise ProblemError(409, "model_refused", detail) from error
     return Reloaded(model=served.model.name, changed=changed)
+
+
+async def _expose_metrics() -> Response:
+    return Response(metrics.exposition(), media_type=metrics.MEDIA_TYPE)
 
 
 def _page_file(path: Path) -> Any:

@@ -80,9 +80,8 @@ class Serving:
             model = await asyncio.to_thread(_load_model, self._settings.model_copy(update={"artifact": url}))
             self._served = await self._start(model)
             if before is not None:
-                _announce(before.model, served=False)
                 logger.info("Serving %s in place of %s", model.title, before.model.title)
-            _announce(model, served=True)
+            metrics.announce_model(model.name.name, model.name.version, model.description.metrics)
             self.state = "ready"
             return self._served, True
 
@@ -158,10 +157,6 @@ def _load_model(settings: Settings) -> "Model":
     from service.model import load_model  # noqa: PLC0415  # torch is imported where it is used: see above
 
     return load_model(settings)
-
-
-def _announce(model: "Model", *, served: bool) -> None:
-    metrics.announce_model(model.name.name, model.name.version, model.description.metrics, served=served)
 
 
 def _report_batch(report: BatchReport) -> None:

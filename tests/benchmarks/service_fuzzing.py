@@ -103,7 +103,8 @@ def main() -> int:
         print(f"{count:>8}  {outcome}")
     settled = memory[len(memory) // 4]
     growth = memory[-1] / settled - 1
-    print(f"memory: {memory[0]:.0f} MB after 5 %, {settled:.0f} after 30 %, {memory[-1]:.0f} at the end, {growth:+.1%}")
+    print(f"memory, MB, every twentieth: {' '.join(f'{megabytes:.0f}' for megabytes in memory)}")
+    print(f"from 30 % to the end: {growth:+.1%}")
     print("\n".join(["failures:", *clients.failures] if clients.failures else ["no failures"]))
     return int(bool(clients.failures) or growth > 0.05 or not alive)
 

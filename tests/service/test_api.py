@@ -170,6 +170,19 @@ def test_two_hundred_unknown_paths_add_no_metrics(server: Server) -> None:
     assert any('path="/unknown"' in line and 'status="404"' in line for line in after)
 
 
+def test_answering_writes_no_file(server: Server, knee_dicom: bytes) -> None:
+    """A disk that is full changes nothing, then; what is mapped from a full one ends the process that writes to it."""
+
+    def files() -> set[Path]:
+        return {path for path in server.log.parent.rglob("*") if path.is_file() and path != server.log}
+
+    before = files()
+    assert not [path for path in before if path.suffix == ".db"]
+    server.classify(knee_dicom)
+    assert server.series()
+    assert files() == before
+
+
 def test_metrics_count_answers_by_path_and_status(server: Server) -> None:
     server.classify(b"text")
     series = server.series()

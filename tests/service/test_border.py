@@ -7,7 +7,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from service.border import LINGER_BYTES, SYSTEM_PATHS, Border
+from service.border import HEALTH_PATHS, LINGER_BYTES, Border
 from service.log import REQUEST_ID
 
 
@@ -135,10 +135,11 @@ def test_a_path_with_a_parameter_is_its_template_in_log_and_metrics(caplog: pyte
     assert inside == ["/known", "/jobs/Wunibald", "/unknown", "/unknown"]
 
 
-def test_health_and_metrics_are_answered_by_the_system() -> None:
+def test_health_is_answered_by_the_system() -> None:
     border = Border(PlainTextResponse("routes"), ["/known"], system=PlainTextResponse("system"))
-    answers = {path: call(border, path=path).text for path in ("/known", "/elsewhere", *SYSTEM_PATHS)}
-    assert answers == {"/known": "routes", "/elsewhere": "routes"} | dict.fromkeys(SYSTEM_PATHS, "system")
+    others = ("/known", "/elsewhere", "/metrics")
+    answers = {path: call(border, path=path).text for path in (*others, *HEALTH_PATHS)}
+    assert answers == dict.fromkeys(others, "routes") | dict.fromkeys(HEALTH_PATHS, "system")
 
 
 @pytest.mark.parametrize("given", ["0123456789abcdef", "123E4567-E89B-12D3-A456-426614174000"])

@@ -124,7 +124,8 @@ def test_reference_for_drift_is_what_the_artifact_measured() -> None:
     assert REGISTRY.get_sample_value("samx_model", {"name": "drifting", "version": "1"}) == 1
     assert REGISTRY.get_sample_value("samx_reference_class_share", {"label": "knee"}) == 0.75
     assert REGISTRY.get_sample_value("samx_reference_accepted_share") == 0.9
-    announce_model("drifting", "1", {"holdout": {"holdout": measured}}, served=False)
-    assert REGISTRY.get_sample_value("samx_model", {"name": "drifting", "version": "1"}) == 0
-    assert REGISTRY.get_sample_value("samx_reference_class_share", {"label": "knee"}) == 0
-    announce_model("drifting", "2", None, served=False)
+    announce_model("drifting", "2", None)
+    assert REGISTRY.get_sample_value("samx_model", {"name": "drifting", "version": "1"}) is None
+    assert REGISTRY.get_sample_value("samx_model", {"name": "drifting", "version": "2"}) == 1
+    assert REGISTRY.get_sample_value("samx_reference_class_share", {"label": "knee"}) is None
+    assert REGISTRY.get_sample_value("samx_reference_accepted_share") == 0
