@@ -14,7 +14,7 @@ from service.border import Border
 from service.draining import drain_on_sigterm
 from service.inference import Inference
 from service.log import set_up_log
-from service.memory import share_arenas
+from service.memory import give_back_memory
 from service.routes import create_app, served_paths
 from service.serving import require_artifact
 from service.settings import Settings
@@ -60,7 +60,6 @@ class SamX:
 
     def __init__(self) -> None:
         settings = Settings.from_environment()
-        share_arenas()
         set_up_log(settings.log_format)
         start_tracing(settings)
         self.inference = app.state.inference = Inference(settings)
@@ -76,7 +75,7 @@ class SamX:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def load(self) -> None:
         """Load in the background: /livez answers meanwhile, /readyz says not yet."""
-        self._tasks = [asyncio.create_task(self.inference.serving.load())]
+        self._tasks = [asyncio.create_task(self.inference.serving.load()), asyncio.create_task(give_back_memory())]
         if self.inference.settings.watch_seconds:
             self._tasks.append(asyncio.create_task(self.inference.serving.watch()))
         if self.sorting.runner is not None:
