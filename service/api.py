@@ -14,7 +14,7 @@ from service.border import Border
 from service.draining import drain_on_sigterm
 from service.inference import Inference
 from service.log import set_up_log
-from service.memory import give_back_memory
+from service.memory import give_back_memory, share_arenas
 from service.routes import create_app, served_paths
 from service.serving import require_artifact
 from service.settings import Settings
@@ -59,6 +59,7 @@ class SamX:
     """Which anatomical entity a musculoskeletal radiograph shows."""
 
     def __init__(self) -> None:
+        share_arenas()
         settings = Settings.from_environment()
         set_up_log(settings.log_format)
         start_tracing(settings)

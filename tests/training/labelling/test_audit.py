@@ -72,10 +72,23 @@ def test_answers_of_the_classifier_join_after_phase_2(audited: Desk) -> None:
     rows.append({"key": keys[7], "answer": "not_musculoskeletal", "probability": "0.4"})
     answers = answers_of_classifier(keys, rows)
     assert answers == {100: ("wrist", 0.98), 7: ("discard", 0.4)}
+    without, with_answers = _ranked(audited, {}), _ranked(audited, answers)
+    assert with_answers.index(100) < without.index(100) - 50
+    assert set(with_answers[:4]) == set(STRAYS)  # all other witnesses are against them
     assert audited._neighbours_NK is not None
-    found = suspects(audited.reading, audited.pool.features_ND, audited._neighbours_NK, [""] * 240, answers, limit=10)
-    assert 100 in {suspect.position for suspect in found[:5]}
+    found = suspects(audited.reading, audited.pool.features_ND, audited._neighbours_NK, [""] * 240, answers, limit=240)
     assert "classifier: wrist 0.98" in next(one for one in found if one.position == 100).reasons
+
+
+def test_consent_of_the_classifier_says_nothing(audited: Desk) -> None:
+    consent = {position: (KINDS[position % 12 % 6], 0.99) for position in range(240)}
+    assert _ranked(audited, consent) == _ranked(audited, {})
+
+
+def _ranked(desk: Desk, answers: dict[int, tuple[str, float]]) -> list[int]:
+    assert desk._neighbours_NK is not None
+    found = suspects(desk.reading, desk.pool.features_ND, desk._neighbours_NK, [""] * 240, answers, limit=240)
+    return [suspect.position for suspect in found]
 
 
 def test_nothing_to_audit_before_two_labels(desk: Desk, decide: Decide) -> None:
