@@ -13,6 +13,7 @@ A model per step is published; `steps.json` in the run holds the figures.
 """
 
 import argparse
+import csv
 import json
 import logging
 import shutil
@@ -26,7 +27,8 @@ import numpy as np
 
 from samx.anatomy import DISCARD, NOT_MUSCULOSKELETAL
 from tests.benchmarks.labelling import Curve, ScriptedReader
-from training.config import LabelConfig, TrainingConfig, load_config
+from training.attributes_table import ATTRIBUTE_COLUMNS
+from training.config import LabelConfig, SimulatedReaderConfig, TrainingConfig, load_config
 from training.job import run_all
 from training.labelling.desk import Desk
 from training.labelling.pool import load_pool
@@ -43,14 +45,20 @@ def main() -> int:
     parser.add_argument("--first", type=float, default=13.5, help="decisions per 1,000 before phase 2")
     parser.add_argument("--second", type=float, default=10.0, help="decisions per 1,000 after it")
     parser.add_argument("--no-splits", action="store_true", help="name mixed clusters by their majority")
+    parser.add_argument(
+        "--patient-column", help="of the truth file: the split is by it, where pictures carry no patient"
+    )
     parser.add_argument("--no-oracle", action="store_true", help="leave out the run with all true labels")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
     config = load_config(options.config)
     assert config.label.simulated_reader is not None, "the reader needs a truth file"
-    truth = read_truth(config.label.simulated_reader)
+    simulated = config.label.simulated_reader
+    truth = read_truth(simulated)
     changes: dict[str, Any] = {"label": LabelConfig(), "seed": options.seed or config.seed}
     config = config.model_copy(update=changes | {"run": options.run or config.run})
+    if options.patient_column:
+        config = split_by(config, options.patient_column, simulated)
     budgets = Budgets(options.first, options.second, splits=not options.no_splits)
     print_table(two_readings(config, truth, budgets, with_oracle=not options.no_oracle))
     return 0
@@ -63,6 +71,19 @@ class Budgets:
     first: float
     second: float
     splits: bool
+
+
+def split_by(config: TrainingConfig, column: str, simulated: SimulatedReaderConfig) -> TrainingConfig:
+    """The configuration with a table of whose radiograph each is, from a column of the truth file."""
+    with open(simulated.truth, newline="") as file:
+        rows = [
+            {"key": row[simulated.key_column].removeprefix(simulated.key_prefix), "patient": row[column]}
+            for row in csv.DictReader(file)
+        ]
+    table = Path(f"{config.run}-patients.csv")
+    table.parent.mkdir(parents=True, exist_ok=True)
+    table.write_bytes(table_bytes([dict.fromkeys(ATTRIBUTE_COLUMNS, "") | row for row in rows], ATTRIBUTE_COLUMNS))
+    return config.model_copy(update={"index": config.index.model_copy(update={"attributes": str(table)})})
 
 
 def two_readings(
