@@ -30,19 +30,21 @@ def is_negative(pixels: NDArray[np.float32]) -> bool:
     scale = min(1.0, _SIDE / max(pixels.shape))
     height, width = (max(1, round(side * scale)) for side in pixels.shape)
     small = np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.BOX), np.float64)
-    bright, dark = _flat_shares(small)
-    if bright < _BRIGHT_SHARE or bright < _BRIGHT_TO_DARK * dark:  # nearly always
+    smooth = _box_mean(small, 2)
+    if np.mean(smooth > _BRIGHT) < _BRIGHT_SHARE:  # nearly always; what is flat need not be looked for then
+        return False
+    bright, dark = _flat_shares(smooth)
+    if bright < _BRIGHT_SHARE or bright < _BRIGHT_TO_DARK * dark:
         return False
     field = small[field_of(small)]
-    bright, dark = _flat_shares(field)
+    bright, dark = _flat_shares(_box_mean(field, 2))
     return bright >= _BRIGHT_TO_DARK * dark and _ridge_skewness(field) < 0
 
 
-def _flat_shares(image: NDArray[np.float64]) -> tuple[float, float]:
-    """Shares of the area that are bright and flat, and dark and flat."""
-    if min(image.shape) < 2:
+def _flat_shares(smooth: NDArray[np.float64]) -> tuple[float, float]:
+    """Shares of the area that are bright and flat, and dark and flat, of a smoothed image."""
+    if min(smooth.shape) < 2:
         return 0.0, 0.0
-    smooth = _box_mean(image, 2)
     flat = np.hypot(*np.gradient(smooth)) < _FLAT
     return float(np.mean(flat & (smooth > _BRIGHT))), float(np.mean(flat & (smooth < _DARK)))
 
