@@ -1,6 +1,6 @@
 """What the comparison of servers serves and sends: a ResNet-50 of random weights, a full-size DICOM, a small JPEG.
 
-As an artifact with a student, too: a MobileNetV3-Large, as `[distill]` trains it, answers on CPUs there.
+As an artifact with a student, too: a smaller network, as `[distill]` trains it, answers on CPUs there.
 """
 
 import io
@@ -30,7 +30,7 @@ NAME = "serving"
 ROWS, COLUMNS = 2140, 1760
 
 
-def write_models(folder: Path) -> dict[str, Path]:
+def write_models(folder: Path, student_backbone: Backbone = STUDENT_BACKBONE) -> dict[str, Path]:
     """Publish the default network, 224 pixels; model folders by what answers on the CPU.
 
     `fp32` and `int8` is the network in 32 and in 8 bits, `student` a smaller one in 32 bits.
@@ -38,7 +38,7 @@ def write_models(folder: Path) -> dict[str, Path]:
     radiographs = [
         phantom_radiograph(label=label, seed=seed) for seed in range(4) for label in ("foot", "hand", "knee")
     ]
-    networks = {name: _Served(name) for name in (ArchitectureConfig().backbone, STUDENT_BACKBONE)}
+    networks = {name: _Served(name) for name in (ArchitectureConfig().backbone, student_backbone)}
     large, small = networks.values()
     int8 = quantize(large.exported, np.stack([large.classifier.read(data)[1] for data in radiographs]))
     models = {}
