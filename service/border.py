@@ -153,7 +153,7 @@ class _Exchange:
             self._body_pending = False
         return message
 
-    async def receive_into(self, room: bytearray) -> int:
+    async def receive_into(self, room: bytearray | memoryview) -> int:
         num_bytes = await receive_into(self._receive, room)
         self._num_received += num_bytes
         return num_bytes

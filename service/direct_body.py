@@ -15,7 +15,7 @@ RECEIVE_INTO: Final = "samx.receive_into"
 """Key of the scope under which the border offers `receive_into` for the request's body."""
 
 
-async def receive_into(receive: Receive, room: bytearray) -> int:
+async def receive_into(receive: Receive, room: bytearray | memoryview) -> int:
     """Fill some room with what comes next of a request's body.
 
     Call it between two calls of `receive`. The next one goes on behind it, or says that the client is gone.

@@ -24,14 +24,22 @@ class Pieces:
 
     def add(self, piece: Piece | memoryview) -> None:
         """Append a piece."""
-        end = self._num_bytes + len(piece)
+        self.room(len(piece))[:] = piece
+        self.fill(len(piece))
+
+    def room(self, num_bytes: int) -> memoryview:
+        """Where the next bytes go, for who writes them there and calls `fill`."""
+        end = self._num_bytes + num_bytes
         if end > len(self._room):
             wanted = max(end, 2 * len(self._room), _FIRST_ROOM)
             room = np.empty(max(wanted, self._announced) if end > _FIRST_ROOM else wanted, np.uint8).data
             room[: self._num_bytes] = self._room[: self._num_bytes]
             self._room = room
-        self._room[self._num_bytes : end] = piece
-        self._num_bytes = end
+        return self._room[self._num_bytes : end]
+
+    def fill(self, num_bytes: int) -> None:
+        """So many bytes have been written into `room`."""
+        self._num_bytes += num_bytes
 
     def whole(self) -> memoryview:
         """All of them, without a copy; nothing may be added afterwards."""

@@ -67,12 +67,11 @@ async def read_upload(request: Request, *, max_body_bytes: int, timeout_seconds:
     if media_type not in ("", MULTIPART, *RAW_MEDIA_TYPES) and not media_type.startswith("image/"):
         detail = f"The body's Content-Type is not one that is taken. {_HOW_TO_SEND}"
         raise ProblemError(415, "unsupported_media_type", detail)
-    stream = counted_body(request, max_body_bytes)
     try:
         with anyio.fail_after(timeout_seconds):
             if media_type == MULTIPART:
-                return await _read_form(request, stream, max_body_bytes)
-            return _upload_of(await _read_raw(stream, announced_bytes(request)), request.query_params.multi_items())
+                return await _read_form(request, max_body_bytes)
+            return _upload_of(await _read_raw(request, max_body_bytes), request.query_params.multi_items())
     except TimeoutError:
         detail = f"The body did not arrive within {timeout_seconds:g} seconds."
         raise ProblemError(408, "body_too_slow", detail) from None
@@ -85,8 +84,13 @@ def media_type_of(request: Request) -> str:
     return request.headers.get("content-type", "").split(";")[0].strip().lower()
 
 
-def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[Piece, None]:
+def counted_body(request: Request, max_body_bytes: int, whole: Pieces | None = None) -> AsyncGenerator[Piece, None]:
     """The body as it arrives.
+
+    Args:
+        request: with the body not yet read.
+        max_body_bytes: largest body.
+        whole: where what has been given is added; then what can go there directly does, and is not given.
 
     Raises:
         ProblemError: 413 it has, or announces, more than `max_body_bytes`; 415 it is compressed.
@@ -95,7 +99,7 @@ def counted_body(request: Request, max_body_bytes: int) -> AsyncGenerator[Piece,
         raise ProblemError(415, "unsupported_content_encoding", "Send the body as it is, without Content-Encoding.")
     if announced_bytes(request) > max_body_bytes:
         raise too_large(max_body_bytes)
-    return _counted(request, max_body_bytes)
+    return _counted(request, max_body_bytes, whole)
 
 
 def announced_bytes(request: Request) -> int:
@@ -104,7 +108,7 @@ def announced_bytes(request: Request) -> int:
     return int(announced[:20]) if announced.isdecimal() else 0
 
 
-async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[Piece, None]:
+async def _counted(request: Request, max_body_bytes: int, whole: Pieces | None) -> AsyncGenerator[Piece, None]:
     num_received, announced = 0, announced_bytes(request)
     receive_into, room = request.scope.get(RECEIVE_INTO), bytearray()
     async for chunk in request.stream():
@@ -114,12 +118,15 @@ async def _counted(request: Request, max_body_bytes: int) -> AsyncGenerator[Piec
         yield chunk
         while receive_into is not None and (missing := announced - num_received) > _WORTH_IT:
             size = min(missing, _AT_A_TIME)
-            if len(room) != size:
+            if whole is None and len(room) != size:
                 room = bytearray(size)
-            if await receive_into(room) < size:
+            if await receive_into(room if whole is None else whole.room(size)) < size:
                 break
             num_received += size
-            yield room
+            if whole is None:
+                yield room
+            else:
+                whole.fill(size)
 
 
 def too_large(max_body_bytes: int) -> ProblemError:
@@ -129,15 +136,15 @@ def too_large(max_body_bytes: int) -> ProblemError:
     )
 
 
-async def _read_raw(stream: AsyncGenerator[Piece, None], announced: int) -> memoryview:
-    pieces = Pieces(announced)
-    async for chunk in stream:
+async def _read_raw(request: Request, max_body_bytes: int) -> memoryview:
+    pieces = Pieces(announced_bytes(request))
+    async for chunk in counted_body(request, max_body_bytes, pieces):
         pieces.add(chunk)
     return pieces.whole()
 
 
-async def _read_form(request: Request, stream: AsyncGenerator[Piece, None], max_body_bytes: int) -> Upload:
-    content_type = request.headers["content-type"]
+async def _read_form(request: Request, max_body_bytes: int) -> Upload:
+    content_type, stream = request.headers["content-type"], counted_body(request, max_body_bytes)
     try:
         parts = [
             part

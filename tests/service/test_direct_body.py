@@ -12,7 +12,8 @@ from starlette.types import Receive, Scope, Send
 
 from service.border import Border
 from service.direct_body import RECEIVE_INTO, receive_into
-from service.upload import counted_body
+from service.pieces import Pieces
+from service.upload import announced_bytes, counted_body
 
 BODY = os.urandom(3_500_001)
 MOST = 64 * 1024 * 1024
@@ -28,20 +29,27 @@ class Application:
         self.error: Exception | None = None
         self.begun = asyncio.Event()
         self.give_up_after: float | None = None
+        self.in_pieces = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         usual = scope[RECEIVE_INTO]
 
-        async def counted(room: bytearray) -> int:
+        async def counted(room: bytearray | memoryview) -> int:
             self.begun.set()
             self.directly.append(await usual(room))
             return self.directly[-1]
 
-        body, text = bytearray(), "complete"
+        request = Request({**scope, RECEIVE_INTO: counted}, receive)
+        body, text, whole = bytearray(), "complete", Pieces(announced_bytes(request))
         try:
             async with asyncio.timeout(self.give_up_after):
-                async for piece in counted_body(Request({**scope, RECEIVE_INTO: counted}, receive), MOST):
-                    body += piece
+                if self.in_pieces:
+                    async for piece in counted_body(request, MOST):
+                        body += piece
+                else:
+                    async for piece in counted_body(request, MOST, whole):
+                        whole.add(piece)
+                    body += whole.whole()
         except TimeoutError:
             text = "too slow"
         except Exception as error:
@@ -88,9 +96,11 @@ def run(scenario: Callable[[Application], Any]) -> Application:
     return asyncio.run(play())
 
 
+@pytest.mark.parametrize("in_pieces", [True, False])
 @pytest.mark.parametrize("size", [70_000, 300_000, 10_000_000])
-def test_two_bodies_on_one_connection_arrive_directly_and_whole(size: int) -> None:
+def test_two_bodies_on_one_connection_arrive_directly_and_whole(size: int, in_pieces: bool) -> None:
     async def scenario(app: Application) -> None:
+        app.in_pieces = in_pieces
         async with served(app) as (reader, writer):
             both = posted(BODY) + posted(BODY[::-1])  # one after the other, without waiting for an answer
             for start in range(0, len(both), size):

@@ -18,3 +18,13 @@ def test_pieces_are_whole_however_many_were_announced(announced: int, size: int)
 
 def test_nothing_is_nothing() -> None:
     assert len(Pieces().whole()) == len(Pieces(100).whole()) == 0
+
+
+def test_others_may_write_where_the_next_bytes_go() -> None:
+    pieces = Pieces(len(DATA))
+    pieces.add(DATA[:1000])
+    for start in range(1000, len(DATA), 200_000):
+        part = DATA[start : start + 200_000]
+        pieces.room(len(part))[:] = part
+        pieces.fill(len(part))
+    assert pieces.whole() == DATA
