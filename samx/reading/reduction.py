@@ -8,6 +8,7 @@ A sample of the pyramid stands at the first pixel of those it stands for, not in
 mean of areas, makes up for that.
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -79,8 +80,7 @@ def reduce_to(raster: Raster, rows: int, columns: int, working_size: int) -> NDA
     for _ in range(halvings - raster.num_halvings):
         image = _halve(band, *size, span)
         span = _LARGEST_GAIN * (raster.high - raster.low)
-        wide = image.astype(_dtype(span), copy=False)
-        band, size = (lambda first, last, wide=wide: wide[first:last]), image.shape  # type: ignore[misc]
+        band, size = functools.partial(_rows, image, _dtype(span)), image.shape
     if image is None:
         image = centred(0, raster.rows)
     if halvings:
@@ -89,6 +89,10 @@ def reduce_to(raster: Raster, rows: int, columns: int, working_size: int) -> NDA
     values = np.add(image, exact(centre), dtype=exact).astype(np.float32, copy=False)
     by_wavelet = halvings - raster.num_halvings if raster.by_dct else halvings
     return _average_areas(values, shape, rows / 2**halvings, columns / 2**halvings, 0.5 - 0.5 / 2**by_wavelet)
+
+
+def _rows(image: NDArray[Any], dtype: type[np.signedinteger[Any]], first: int, last: int) -> NDArray[Any]:
+    return image[first:last].astype(dtype, copy=False)
 
 
 def _dtype(span: int) -> type[np.signedinteger[Any]]:

@@ -21,7 +21,7 @@ HEAD = b"POST /known HTTP/1.1\r\nHost: x\r\n"
 
 
 class Application:
-    """Takes a body as the service does, and answers its hash; remembers what came directly."""
+    """Takes bodies as the service does, and remembers them and what of them came directly."""
 
     def __init__(self) -> None:
         self.directly: list[int] = []
