@@ -17,7 +17,7 @@ from service import metrics
 from service.batching import SIZES, Batcher, BatchReport
 from service.problems import ProblemError, traceback_without_values
 from service.settings import Settings
-from service.threads import Watched
+from service.threads import Watched, compute_in_peace
 
 if TYPE_CHECKING:
     from samx.classifier import Prediction
@@ -100,7 +100,9 @@ class Serving:
         # Where the network has one core a batch, several batches run at once; a GPU takes one after another.
         num_lanes = 1 if model.on_gpu else max(1, available_cores() // self._settings.engine_threads)
         if self._network is None:
-            self._network = ThreadPoolExecutor(num_lanes, thread_name_prefix="samx-network")
+            self._network = ThreadPoolExecutor(
+                num_lanes, thread_name_prefix="samx-network", initializer=compute_in_peace
+            )
         largest = self._settings.max_batch_size or model.largest_batch
         sizes = [size for size in SIZES if size <= largest]
         loop = asyncio.get_running_loop()

@@ -27,6 +27,10 @@ def _split(value: object) -> object:
     return value.split() if isinstance(value, str) else value
 
 
+def _number(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
 _Several = pydantic.BeforeValidator(_split)
 _Place = Annotated[str, pydantic.AfterValidator(lambda url: open_storage(url).url if url else "")]
 
@@ -46,9 +50,9 @@ class Settings(pydantic.BaseModel):
 
     threads: int = pydantic.Field(default_factory=lambda: min(available_cores(), 8), ge=1)
     """Radiographs read at the same time; the cores are divided among them."""
-    max_batch_size: Literal[1, 2, 4, 8, 16, 32] | None = None
-    """Radiographs that go through the network together at most. By default 8, but 1 where ONNX Runtime computes it on
-    CPUs: there a batch takes as long as its images one by one, and all of them wait for the last."""
+    max_batch_size: Annotated[Literal[1, 2, 4, 8, 16, 32] | None, pydantic.BeforeValidator(_number)] = None
+    """Radiographs that go through the network together at most. By default 8, but 4 where ONNX Runtime computes it on
+    CPUs: there a batch takes almost as long as its images one by one, and all of them wait for the last."""
     max_waiting: int = pydantic.Field(default=16, ge=0)
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""
     retry_after_seconds: int = pydantic.Field(default=2, ge=1)

@@ -26,6 +26,15 @@ def test_environment_overrides_defaults_and_empty_means_default(monkeypatch: pyt
     assert (settings.threads, settings.max_body_bytes, settings.max_waiting) == (3, 4096, 16)
 
 
+def test_batch_size_is_one_that_is_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SAMX_MAX_BATCH_SIZE", "4")
+    assert Settings.from_environment().max_batch_size == 4
+    for wrong in ("3", "four", "-4"):
+        monkeypatch.setenv("SAMX_MAX_BATCH_SIZE", wrong)
+        with pytest.raises(WrongInput, match="SAMX_MAX_BATCH_SIZE: Input should be 1, 2, 4, 8, 16 or 32"):
+            Settings.from_environment()
+
+
 def test_every_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SAMX_THREADS", "many")
     monkeypatch.setenv("SAMX_DEVICE", "abacus")
