@@ -1,8 +1,7 @@
-"""Every promise of Storage, on a folder and on a real S3 server; then what only one of the two can get wrong."""
+"""Every promise of Storage, on a folder and on a real S3 server."""
 
 import os
 import pickle
-import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,19 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from samx.errors import ObjectNotFound, PreconditionFailed, StorageError, StorageUnavailable
-from samx.storage import LocalStorage, S3Storage, Storage, StoredObject, open_storage
-from tests.faulty_proxy import faulty_proxy
-from tests.s3_server import S3Server
+from samx.errors import ObjectNotFound, PreconditionFailed
+from samx.storage import Storage, StoredObject, open_storage
+from tests.samx.storage.listing import keys
 
 
 @pytest.fixture(params=["folder", "s3"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
     return open_storage(tmp_path / "data" if request.param == "folder" else request.getfixturevalue("s3_url"))
-
-
-def keys(storage: Storage, prefix: str = "") -> list[str]:
-    return [stored.key for stored in storage.list(prefix)]
 
 
 def test_what_is_written_is_read(storage: Storage) -> None:
@@ -274,9 +268,6 @@ def test_a_forked_process_uses_its_own_connections(storage: Storage) -> None:
     assert [answers.get() for _ in processes] == [b"data"] * 3
 
 
-# -------------------------------------------------------------------------------------------------------- only a folder
-
-
 def test_a_path_and_a_string_open_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_storage("data").url == open_storage(Path("data")).url == str(tmp_path / "data")
@@ -299,215 +290,3 @@ def test_a_path_and_a_string_open_the_same_folder(tmp_path: Path, monkeypatch: p
 def test_other_urls_are_refused(url: str | Path, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         open_storage(url)
-
-
-def test_temporary_names_and_locks_are_not_listed(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path)
-    storage.write("a", b"2", if_match=storage.write("a", b"1"))
-    (tmp_path / ".samx-0123456789abcdef").write_bytes(b"left by a process that was killed")
-    assert keys(storage) == ["a"]
-    assert keys(storage, ".samx") == []
-
-
-def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path)
-    storage.write("key", b"old")
-    with pytest.raises(TypeError):
-        storage.write("key", "text, not bytes")  # type: ignore[arg-type]
-    with pytest.raises(PreconditionFailed):
-        storage.write("key", b"new", if_absent=True)
-    assert os.listdir(tmp_path) == ["key"]
-    assert storage.read("key") == b"old"
-
-
-def test_files_get_the_permissions_of_the_umask(tmp_path: Path) -> None:
-    open_storage(tmp_path).write("key", b"")
-    (tmp_path / "reference").touch()
-    assert (tmp_path / "key").stat().st_mode == (tmp_path / "reference").stat().st_mode
-
-
-def test_a_file_where_a_folder_is_needed_is_said(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path)
-    storage.write("a/b", b"")
-    with pytest.raises(StorageError, match="a file stands where a folder is needed"):
-        storage.write("a/b/c", b"")
-    with pytest.raises(StorageError, match="a folder stands where the file is to be"):
-        storage.write("a", b"")
-
-
-def test_links_to_files_are_read_and_links_to_folders_are_not_followed(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "elsewhere.dcm").write_bytes(b"linked")
-    (tmp_path / "data" / "link.dcm").symlink_to(tmp_path / "elsewhere.dcm")
-    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
-    (tmp_path / "data" / "dangling").symlink_to(tmp_path / "nowhere")
-    storage = open_storage(tmp_path / "data")
-    assert keys(storage) == ["link.dcm"]
-    assert storage.read("link.dcm") == b"linked"
-
-
-def test_the_system_s_refusal_is_a_storage_error() -> None:
-    with pytest.raises(StorageError, match=r"/proc/samx.*key"):
-        LocalStorage(Path("/proc/samx")).write("key", b"")
-    with pytest.raises(StorageError, match="too long"):
-        LocalStorage(Path("/tmp")).read("x" * 300)
-
-
-def test_etags_differ_even_if_clock_size_and_inode_do_not(tmp_path: Path) -> None:
-    storage = open_storage(tmp_path)
-    etags = [storage.write("key", b"0")]
-    for number in range(200):
-        etags.append(storage.write("key", b"%d" % (number % 10), if_match=etags[-1]))
-    assert len(set(etags)) == len(etags)
-    assert next(storage.list()).etag == etags[-1]
-
-
-# -------------------------------------------------------------------------------------------------------- only a bucket
-
-
-def test_a_listing_of_several_pages_is_whole(s3_url: str) -> None:
-    storage = open_storage(s3_url)
-    assert isinstance(storage, S3Storage)
-    written = [f"{number % 3}/{number:02d}" for number in range(25)]
-    for key in written:
-        storage.write(key, b"")
-    for page_size in (1, 4, 5, 25, 1000):
-        assert keys(S3Storage(storage.bucket, storage.prefix, page_size)) == sorted(written)
-
-
-def test_what_others_put_into_a_bucket_is_listed_and_read(s3_url: str) -> None:
-    storage = open_storage(s3_url)
-    assert isinstance(storage, S3Storage)
-    storage._client.put_object(Bucket=storage.bucket, Key=f"{storage.prefix}/folder/", Body=b"")  # a mark: left out
-    written = ["../up", "/absolute", "Röntgen bilder/knie links.dcm", "double//slash", "slash at the end/", "tab\t"]
-    written.append("k" * (1024 - len(storage.prefix) - 1))
-    for key in written:
-        storage._client.put_object(Bucket=storage.bucket, Key=f"{storage.prefix}/{key}", Body=b"1")
-    assert keys(storage) == sorted(written)
-    assert [storage.read_listed(item) for item in storage.list()] == [b"1"] * len(written)
-    for item in storage.list():
-        storage.child("copies").copy_listed(storage, item, item.etag)
-    assert [item.etag for item in storage.list("copies/")] == [next(storage.list()).etag]
-
-
-def test_a_version_is_read_after_it_was_replaced_or_deleted(s3_url: str) -> None:
-    storage = open_storage(f"s3://versions-{os.urandom(4).hex()}/export")
-    assert isinstance(storage, S3Storage)
-    storage._client.create_bucket(Bucket=storage.bucket)
-    storage._client.put_bucket_versioning(Bucket=storage.bucket, VersioningConfiguration={"Status": "Enabled"})
-    for key in ("deleted", "replaced"):
-        storage.write(key, b"older")
-        storage.write(key, b"listed")
-    listed = list(storage.list(versions=True))
-    storage.delete("deleted")
-    storage.write("replaced", b"newer")
-    assert [storage.read_listed(item) for item in listed] == [b"listed"] * 2
-    assert [item.key for item in storage.list(versions=True)] == ["replaced"]
-    for item in listed:
-        storage.copy_listed(storage, item, f"copy/{item.key}")
-    assert [storage.read(f"copy/{item.key}") for item in listed] == [b"listed"] * 2
-
-
-def test_tags_are_set(s3_url: str, tmp_path: Path) -> None:
-    storage = open_storage(s3_url)
-    assert isinstance(storage, S3Storage)
-    storage.write("key", b"")
-    storage.set_tags("key", {"label": "knee", "probability": "0.98"})
-    answer = storage._client.get_object_tagging(Bucket=storage.bucket, Key=f"{storage.prefix}/key")
-    assert {tag["Key"]: tag["Value"] for tag in answer["TagSet"]} == {"label": "knee", "probability": "0.98"}
-    with pytest.raises(StorageError, match="files have no tags"):
-        open_storage(tmp_path).set_tags("key", {})
-
-
-def test_every_failing_call_is_a_storage_error_that_says_to_try_again(
-    s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also where the connection ends within the body, which boto3 does not repeat."""
-    storage, data = open_storage(s3_url), os.urandom(300_000)
-    storage.write("key", data)
-    (item,) = storage.list()
-    num_failed = 0
-    with faulty_proxy(s3_server.endpoint, share=0.6) as proxy:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        storage = open_storage(s3_url)
-        for _ in range(30):
-            for read in (lambda: storage.read("key"), lambda: storage.read_listed(item)):
-                try:
-                    assert read() == data
-                except StorageUnavailable:
-                    num_failed += 1
-    assert proxy.faults["reset_in_body"] > 5
-    assert num_failed > 5
-
-
-def test_who_reads_pays_where_the_bucket_asks_for_it(s3_url: str) -> None:
-    storage = open_storage(s3_url, requester_pays=True)
-    assert isinstance(storage, S3Storage)
-    sent: list[str] = []
-    storage.write("key", b"1")
-    storage._client.meta.events.register(
-        "before-send.s3", lambda request, **_: sent.append(str(request.headers.get("x-amz-request-payer", "")))
-    )
-    (item,) = storage.list()
-    assert storage.read_listed(item) == storage.read("key") == b"1"
-    assert storage.exists("key")
-    assert storage.child("below").exists("key") is False
-    assert sent == ["b'requester'"] * 5
-
-
-def test_large_objects_go_up_in_parts(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("samx.storage._MULTIPART_BYTES", 1_000_000)
-    storage, data = open_storage(s3_url), os.urandom(9_000_000)
-    etag = storage.write("large", data)
-    assert etag.endswith("-2")  # S3's mark of an object in two parts
-    assert storage.read_with_etag("large") == (data, etag)
-    second = storage.write("large", data[1:], if_match=etag)
-    assert second != etag
-
-
-def test_a_missing_bucket_is_said(s3_url: str) -> None:
-    storage = open_storage("s3://no-such-bucket-here/x")
-    for attempt in (lambda: storage.read("a"), lambda: storage.write("a", b""), lambda: keys(storage)):
-        with pytest.raises(StorageError, match="there is no bucket 'no-such-bucket-here'; create it"):
-            attempt()
-
-
-def test_wrong_credentials_are_said_and_not_shown(
-    s3_server: S3Server, s3_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if s3_server.name == "moto":
-        pytest.skip("moto accepts any credentials")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
-    with pytest.raises(StorageError, match=r"access to a refused .*AWS_PROFILE") as refused:
-        open_storage(s3_url).read("a")
-    assert "not-the-secret" not in str(refused.value)
-    assert os.environ["AWS_ACCESS_KEY_ID"] not in str(refused.value)
-
-
-def test_no_credentials_are_said(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    with pytest.raises(StorageError, match="no credentials; set AWS_ACCESS_KEY_ID"):
-        open_storage(s3_url).write("a", b"")
-
-
-def test_an_unreachable_endpoint_is_said(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://user:secret@127.0.0.1:{port}")
-    with pytest.raises(
-        StorageError, match=f"no answer from 127.0.0.1:{port} .*; check AWS_ENDPOINT_URL"
-    ) as unreachable:
-        keys(open_storage(s3_url))
-    assert "secret" not in str(unreachable.value)
-
-
-def test_a_broken_configuration_is_said(s3_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_PROFILE", "no-such-profile")
-    with pytest.raises(StorageError, match=r"ProfileNotFound; check the AWS_\* variables"):
-        open_storage(s3_url).exists("a")
-    monkeypatch.delenv("AWS_PROFILE")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
-    with pytest.raises(StorageError, match="AWS_ENDPOINT_URL"):
-        open_storage(s3_url).exists("a")
