@@ -23,7 +23,7 @@ run: setup
 	  --example $$(find $(DEMO)/export/radiographs -name '*.dcm' | sort | head -n 1)
 
 test: check
-	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 check: setup
 	@$(BIN)/ruff check

@@ -1,5 +1,6 @@
 """Fixtures for all tests: a real S3 server (tests/s3_server.py) and a small artifact made from random weights."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,13 @@ from tests.small_artifact import small_spec, small_tensors, write_small_artifact
 pytest_plugins = ["tests.s3_server"]
 
 torch.set_num_threads(1)  # small tensors: more threads only wait for each other
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with slow tests first, then those with many: given out last, one would keep the others waiting."""
+    num_tests = Counter(item.path for item in items)
+    with_slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path not in with_slow, -num_tests[item.path]))
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,8 @@ from tests.training.small_run import NOT_MUSCULOSKELETAL, small_config, to_toml
 from training.config import LabelConfig, TrainingConfig
 from training.labels import CLUSTER_LABEL_COLUMNS, RADIOGRAPH_LABEL_COLUMNS
 
+pytestmark = pytest.mark.slow
+
 KEY = "0123456789abcdef0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/dicom"}
 DRAIN = {"SAMX_DRAIN_SECONDS": "3"}
@@ -116,7 +118,6 @@ def assert_wrong_input_is_not_tried_again(cluster: Cluster, export: Path) -> Non
     cluster.set_data("ConfigMap", "samx-training", {"training.toml": right})
 
 
-@pytest.mark.slow
 def test_from_an_empty_s3_to_a_sorted_bucket(cluster: Cluster, export: Path) -> None:
     run = open_storage(RUN)
 
@@ -193,7 +194,6 @@ def assert_drains(replica: Pod, url: str, radiograph: bytes) -> None:
     assert time.monotonic() - began < replica.pre_stop_seconds + drain_seconds + 15
 
 
-@pytest.mark.slow
 def test_two_nodes_train_together_and_go_on_when_one_is_preempted(
     cluster: Cluster, s3_server: S3Server, export: Path, tmp_path: Path
 ) -> None:

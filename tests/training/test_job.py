@@ -22,6 +22,8 @@ from training.config import LabelConfig, TrainingConfig
 from training.job import STAGES, run_all, run_stage
 from training.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 def comparable(url: str) -> tuple[Manifest, bytes]:
     """Manifest but for time and place, and the weights."""

@@ -25,6 +25,8 @@ from training.job import run_stage
 from training.loop import compute_features
 from training.run import Run
 
+pytestmark = pytest.mark.slow
+
 PRETRAIN = PretrainConfig(num_prototypes=8, epochs=1, batch_size=8, projection_dim=16, precision="float64")
 ONE_RANK = [sys.executable, "-m", "training"]
 TWO_RANKS = [sys.executable, "-m", "training.launch", "--nproc-per-node=2"]

@@ -15,6 +15,8 @@ from samx.storage import open_storage
 from tests.service.sorting.conftest import fill, listing, sort, start_sort
 from tests.small_artifact import synthetic_png
 
+pytestmark = pytest.mark.slow
+
 
 def wait_for(look: Callable[[], Any], seconds: float = 90) -> Any:
     deadline = time.monotonic() + seconds

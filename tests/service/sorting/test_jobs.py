@@ -16,6 +16,8 @@ from service.sorting.runner import sort_command
 from tests.service.conftest import App, Server, make_app, start_server
 from tests.service.sorting.conftest import BAD, fill, listing, merged, sort
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def service(folder: Path, artifact: Path, **settings: str) -> Iterator[Server]:
@@ -48,7 +50,6 @@ def sorting_processes(job_id: str) -> list[psutil.Process]:
     ]
 
 
-@pytest.mark.slow
 def test_a_bucket_is_sorted_and_the_counts_add_up(
     s3_url: str, small_artifact: Path, tmp_path: Path, objects: dict[str, bytes]
 ) -> None:
@@ -80,7 +81,6 @@ def test_a_bucket_is_sorted_and_the_counts_add_up(
     assert listing(open_storage(order["source"])) == before
 
 
-@pytest.mark.slow
 def test_a_job_survives_a_killed_service_and_ends_as_if_nothing_had_happened(
     small_artifact: Path, tmp_path: Path, objects: dict[str, bytes]
 ) -> None:
@@ -115,7 +115,6 @@ def _server_pid(server: Server) -> int:
     )
 
 
-@pytest.mark.slow
 def test_a_cancelled_job_ends_and_its_order_can_be_given_again(
     small_artifact: Path, tmp_path: Path, objects: dict[str, bytes]
 ) -> None:

@@ -20,6 +20,8 @@ from tests.service.files import PATIENT
 from tests.service.sorting.conftest import BAD, fill, listing, merged, sort, start_sort
 from tests.small_artifact import synthetic_png, write_small_artifact
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("--shard-size", "16", "--processes", "2")
 
 
@@ -186,7 +188,6 @@ def test_what_is_deleted_or_replaced_after_the_listing_is_recorded(
     assert codes == BAD | {"png/003.png": "object_gone", "png/004.png": "object_changed"}
 
 
-@pytest.mark.slow
 def test_killed_at_any_moment_and_done_twice_at_once_gives_the_same_bytes(
     tmp_path: Path, objects: dict[str, bytes], small_artifact: Path
 ) -> None:

@@ -23,6 +23,8 @@ from training.fold_answers import network_key, read_fold_answers
 from training.job import run_all, run_stage
 from training.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 def url_of(config: TrainingConfig) -> str:
     return f"{config.publish.models}/{config.publish.name}"
