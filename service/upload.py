@@ -22,7 +22,7 @@ RAW_MEDIA_TYPES = ("application/dicom", "application/octet-stream", "image/png",
 """What a raw body may be called; the bytes decide what it is."""
 
 _AT_A_TIME = 1024 * 1024
-"""Bytes that are waited for at once where a body comes directly: in less, waiting costs more than copying."""
+"""Bytes of a form that are waited for at once where they come directly: in less, waiting costs more than copying."""
 _WORTH_IT = 64 * 1024
 """What is missing at least; less is on its way already."""
 _HOW_TO_SEND = (
@@ -117,7 +117,7 @@ async def _counted(request: Request, max_body_bytes: int, whole: Pieces | None) 
             raise too_large(max_body_bytes)
         yield chunk
         while receive_into is not None and (missing := announced - num_received) > _WORTH_IT:
-            size = min(missing, _AT_A_TIME)
+            size = min(missing, _AT_A_TIME) if whole is None else missing
             if whole is None and len(room) != size:
                 room = bytearray(size)
             if await receive_into(room if whole is None else whole.room(size)) < size:

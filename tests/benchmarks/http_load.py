@@ -5,13 +5,14 @@ at given moments, whatever the server does; gives latency, counted from the mome
 """
 
 import asyncio
+import os
 import socket
 import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 BOUNDARY = "samx-benchmark-boundary"
 _REFUSED_SECONDS = 0.2
@@ -20,12 +21,17 @@ _IDLE_SECONDS = 2.0
 """After this a connection is opened anew: servers close those that are idle, uvicorn after five seconds."""
 
 
-@dataclass(frozen=True, slots=True)
 class Target:
-    """A request, and the server on this machine that it goes to."""
+    """A request, and the server on this machine that it goes to.
 
-    port: int
-    request: bytes = field(repr=False)
+    The request is in memory that the kernel can send without copying it: what clients take is taken from the server.
+    """
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self.port = port
+        self.request = os.fdopen(os.memfd_create("request"), "wb+")
+        self.request.write(request)
+        self.request.flush()
 
 
 class Reply(NamedTuple):
@@ -82,8 +88,8 @@ class Connection:
         self._port = port
         self._socket: socket.socket | None = None
 
-    async def ask(self, request: bytes) -> Reply:
-        """Send it and wait for the answer.
+    async def ask(self, request: BinaryIO) -> Reply:
+        """Send a file from its beginning and wait for the answer.
 
         Raises:
             OSError, EOFError: the connection broke.
@@ -95,7 +101,7 @@ class Connection:
                 self._socket.setblocking(False)
                 await loop.sock_connect(self._socket, ("127.0.0.1", self._port))
                 self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.sock_sendall(self._socket, request)
+            await loop.sock_sendfile(self._socket, request)
             reply, closes = await self._reply(loop, self._socket)
         except (OSError, EOFError):
             self.close()
@@ -173,7 +179,7 @@ async def open_loop(target: Target, moments: Sequence[float]) -> Outcome:
     return outcome
 
 
-async def _ask(connection: Connection, request: bytes, since: float, outcome: Outcome) -> Reply | None:
+async def _ask(connection: Connection, request: BinaryIO, since: float, outcome: Outcome) -> Reply | None:
     """The answer, None where the connection broke; noted in `outcome`."""
     try:
         reply = await connection.ask(request)

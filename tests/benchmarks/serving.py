@@ -12,16 +12,19 @@ alone. Ratios are medians of the rounds' ratios. Exits with 1 where a promise is
 import argparse
 import asyncio
 import contextlib
+import heapq
 import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
 from samx.architecture import Backbone
+from samx.cores import available_cores
 from tests.benchmarks.engine import STUDENT_BACKBONE
 from tests.benchmarks.http_load import Connection, Outcome, Target, open_loop, percentiles
 from tests.benchmarks.served_model import bodies, write_models
@@ -32,7 +35,7 @@ Side = ServerSide | InProcess
 PEERS = ("bentoml", "fastapi", "litserve")
 VARIANTS = ("fp32", "int8", "student")
 AT_LEAST_OF_PIPELINE, AT_LEAST_OF_PEER = 0.9, 3.0
-P99_AT_MOST, GRAD_CAM_AT_MOST = 3.0, 0.15
+P99_AT_MOST, OF_CONSTANT_SPEED_AT_MOST, GRAD_CAM_AT_MOST = 3.0, 1.15, 0.15
 UTILISATION = 0.8
 
 
@@ -95,9 +98,13 @@ def _row(kind: str, num_clients: int, name: str, outcomes: list[Outcome], ratio:
 def at_four_fifths(
     side: ServerSide, bodies_: dict[str, bytes], capacity: dict[tuple[str, str], float], seconds: float
 ) -> list[str]:
-    """Print latency at 80 % of capacity, of evenly spaced and of random (Poisson) requests; what was not kept."""
-    print("\n| body | requests/s | arrivals | requests | p50 ms | p99 ms | p99 / p50 | not 200 |")
-    print("| --- " * 8 + "|")
+    """Print latency at 80 % of capacity, of evenly spaced and of random (Poisson) requests; what was not kept.
+
+    Beside it stands what the same requests would have taken of workers that need the same time for each: at random
+    arrivals even those keep some waiting for long.
+    """
+    print("\n| body | requests/s | arrivals | requests | p50 ms | p99 ms | p99 / p50 | of constant speed | not 200 |")
+    print("| --- " * 9 + "|")
     broken: list[str] = []
     for kind, body in bodies_.items():
         rate = UTILISATION * capacity["fp32", kind]
@@ -110,12 +117,31 @@ def at_four_fifths(
             with side.awake():
                 outcome = asyncio.run(open_loop(Target(side.port, side.request(kind, body)), moments))
             p50, p99 = percentiles(outcome.seconds)
-            figures = f"{len(moments)} | {p50:.0f} | {p99:.0f} | {p99 / p50:.2f} | {outcome.errors or 0}"
+            ideal_p50, ideal_p99 = percentiles(constant_speed(moments, available_cores(), rate / UTILISATION))
+            ideal = ideal_p99 / ideal_p50
+            figures = f"{len(moments)} | {p50:.0f} | {p99:.0f} | {p99 / p50:.2f} | {ideal:.2f} | {outcome.errors or 0}"
             print(f"| {kind} | {rate:.1f} | {arrivals} | {figures} |", flush=True)
-            if not p99 <= P99_AT_MOST * p50 or outcome.errors:
-                promise = f"p99 at most {P99_AT_MOST} x p50 at {UTILISATION:.0%} of capacity, all answered"
+            most = max(P99_AT_MOST, OF_CONSTANT_SPEED_AT_MOST * ideal)
+            if not p99 <= most * p50 or outcome.errors:
+                promise = f"p99 at most {most:.2f} x p50 at {UTILISATION:.0%} of capacity, all answered"
                 broken.append(f"{kind}, {arrivals} arrivals: {promise} ({p99 / p50:.2f})")
     return broken
+
+
+def constant_speed(moments: Sequence[float], num_workers: int, capacity: float) -> list[float]:
+    """Seconds from each request to its answer, by a queue in front of workers that all need the same time for each.
+
+    Args:
+        moments: when requests come, in ascending order.
+        num_workers: how many are worked on at a time.
+        capacity: requests per second that all workers together answer.
+    """
+    free, seconds = [0.0] * num_workers, []
+    for moment in moments:
+        begun = max(heapq.heappop(free), moment)
+        seconds.append(begun + num_workers / capacity - moment)
+        heapq.heappush(free, begun + num_workers / capacity)
+    return seconds
 
 
 def grad_cam(sides: list[ServerSide], bodies_: dict[str, bytes], rounds: int) -> list[str]:
@@ -131,7 +157,7 @@ def grad_cam(sides: list[ServerSide], bodies_: dict[str, bytes], rounds: int) ->
                 side.request(kind, body, Accept="image/png"),
             ]
             with side.awake():
-                plain, heat, png = asyncio.run(_in_turn(side.port, requests, rounds))
+                plain, heat, png = asyncio.run(_in_turn([Target(side.port, request) for request in requests], rounds))
             added = [with_it / plain - 1 for with_it in (heat, png)]
             row = f"{plain:.1f} | {heat:.1f} | {added[0]:.1%} | {png:.1f} | {added[1]:.1%}"
             print(f"| {side.name.removeprefix('ours ')} | {kind} | {row} |", flush=True)
@@ -140,14 +166,14 @@ def grad_cam(sides: list[ServerSide], bodies_: dict[str, bytes], rounds: int) ->
     return broken
 
 
-async def _in_turn(port: int, requests: list[bytes], rounds: int) -> list[float]:
+async def _in_turn(targets: list[Target], rounds: int) -> list[float]:
     """Median milliseconds of each request, one after another, the first two rounds left out."""
-    connection, times = Connection(port), list[list[float]]()
+    connection, times = Connection(targets[0].port), list[list[float]]()
     for _ in range(rounds + 2):
         times.append([])
-        for request in requests:
+        for target in targets:
             begun = time.perf_counter()
-            reply = await connection.ask(request)
+            reply = await connection.ask(target.request)
             times[-1].append(1000 * (time.perf_counter() - begun))
             assert reply.status == 200, reply.body[:500]
     connection.close()
