@@ -9,7 +9,8 @@ the witnesses, with at most `--second` decisions per 1,000, and labels are injec
 learns from the true labels of the same pool. The truth file is read by the reader, for what it looks at, and by the
 judge of validation and hold-out.
 
-A model per step is published; `steps.json` in the run holds the figures.
+A model per step is published; `steps.json` in the run holds the figures. The same command goes on where it was
+interrupted.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import logging
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,7 @@ def main() -> int:
     if options.patient_column:
         config = split_by(config, options.patient_column, simulated)
     budgets = Budgets(options.first, options.second, splits=not options.no_splits)
-    print_table(two_readings(config, truth, budgets, with_oracle=not options.no_oracle))
+    print_table(TwoReadings(config, truth, budgets).all(with_oracle=not options.no_oracle))
     return 0
 
 
@@ -86,80 +88,100 @@ def split_by(config: TrainingConfig, column: str, simulated: SimulatedReaderConf
     return config.model_copy(update={"index": config.index.model_copy(update={"attributes": str(table)})})
 
 
-def two_readings(
-    config: TrainingConfig, truth: dict[str, str], budgets: Budgets, *, with_oracle: bool
-) -> dict[str, Any]:
-    """The figures of every step by its name; what is known so far is kept in the run's `steps.json`."""
-    steps: dict[str, Any] = {}
-    decisions: dict[str, int] = {}
-    seconds: dict[str, float] = {}
-    found: dict[str, Any] = {"steps": steps, "decisions": decisions, "seconds": seconds}
+class TwoReadings:
+    """The steps in their order. What is found is kept in the run's `steps.json`; what is done is not done again."""
 
-    def done(name: str, started: float) -> None:
-        seconds[name] = round(time.monotonic() - started, 1)
-        Path(config.run, "steps.json").write_text(json.dumps(found, indent=1))
+    def __init__(self, config: TrainingConfig, truth: dict[str, str], budgets: Budgets) -> None:
+        self._config, self._truth, self._budgets = config, truth, budgets
+        self._run = Run(config)
+        self._oracle = config.model_copy(update={"run": f"{config.run}-oracle"})
+        self._kept = Path(config.run, "steps.json")
+        self.found: dict[str, Any] = {"steps": {}, "decisions": {}, "seconds": {}}
+        """Figures, decisions and seconds by step."""
+        if self._kept.exists():
+            self.found |= json.loads(self._kept.read_text())
 
-    started = time.monotonic()
-    run_all(config)  # awaits labels, or has them from an interrupted run
-    done("phase 1", started)
-    run = Run(config)
-    judged = [
-        {"key": row["key"], "label": truth[row["key"]], "reader": READER} for row in run.read_csv("split/split.csv")
-    ]
-    run.storage.write(RADIOGRAPH_LABELS, table_bytes(judged, RADIOGRAPH_LABEL_COLUMNS))
-    oracle = config.model_copy(update={"run": f"{config.run}-oracle"})
-    if with_oracle:
-        shutil.copytree(config.run, oracle.run, dirs_exist_ok=True)
+    def all(self, *, with_oracle: bool) -> dict[str, Any]:
+        """Do all steps; returns what is found."""
+        steps: dict[str, Callable[[], object]] = {
+            "phase 1": self._cluster,
+            "first reading": self._read,
+            "phase 2": self._learn,
+            "second reading": self._read_again,
+            "phase 2 again": self._learn_again,
+        }
+        if with_oracle:
+            steps["all true labels"] = self._learn_truth
+        for name, step in steps.items():
+            if name not in self.found["seconds"]:
+                started = time.monotonic()
+                step()
+                self.found["seconds"][name] = round(time.monotonic() - started, 1)
+                self._keep()
+        return self.found
 
-    started = time.monotonic()
-    reader = desk_reader(config, truth, budgets)
-    num_radiographs = found["num_radiographs"] = len(reader.truth)
-    reader.read(Curve("first"))
-    reader.audit(Curve("first"), max(reader.num_decisions, int(budgets.first * num_radiographs / 1000)))
-    decisions["first"] = reader.num_decisions
-    done("first reading", started)
+    def _keep(self) -> None:
+        self._kept.write_text(json.dumps(self.found, indent=1))
 
-    started = time.monotonic()
-    run_all(config)
-    steps["first reading"] = figures(run, truth, decisions["first"])
-    done("phase 2", started)
+    def _cluster(self) -> None:
+        run_all(self._config)  # awaits labels
+        judged = [
+            {"key": row["key"], "label": self._truth[row["key"]], "reader": READER}
+            for row in self._run.read_csv("split/split.csv")
+        ]
+        self._run.storage.write(RADIOGRAPH_LABELS, table_bytes(judged, RADIOGRAPH_LABEL_COLUMNS))
+        shutil.copytree(self._config.run, self._oracle.run, dirs_exist_ok=True)
 
-    wrong_before = wrong_labels(run, truth)
-    started = time.monotonic()
-    reader = desk_reader(config, truth, budgets)
-    reader.audit(Curve("second"), int(budgets.second * num_radiographs / 1000))
-    decisions["second"] = reader.num_decisions
-    done("second reading", started)
+    def _read(self) -> None:
+        reader = self._reader()
+        num_radiographs = self.found["num_radiographs"] = len(reader.truth)
+        reader.read(Curve("first"))
+        most = int(self._budgets.first * num_radiographs / 1000)
+        reader.audit(Curve("first"), max(reader.num_decisions, most))
+        self.found["decisions"]["first"] = reader.num_decisions
 
-    started = time.monotonic()
-    run_all(config, again_from="label")
-    steps["second reading"] = figures(run, truth, sum(decisions.values()))
-    ended_right = len(wrong_before - wrong_labels(run, truth))
-    steps["second reading"]["wrong labels that ended right"] = share(ended_right, len(wrong_before))
-    done("phase 2 again", started)
+    def _learn(self) -> None:
+        run_all(self._config)
+        self._note("first reading", self.found["decisions"]["first"])
+        self.found["wrong before"] = sorted(wrong_labels(self._run, self._truth))
 
-    if with_oracle:
-        started = time.monotonic()
-        everything = Run(oracle)
-        copy_decisions(run, everything)
+    def _read_again(self) -> None:
+        reader = self._reader()
+        reader.audit(Curve("second"), int(self._budgets.second * len(reader.truth) / 1000))
+        self.found["decisions"]["second"] = reader.num_decisions
+
+    def _learn_again(self) -> None:
+        again_from = None if self.found.get("injected again") else "label"
+        self.found["injected again"] = True
+        self._keep()
+        run_all(self._config, again_from=again_from)
+        self._note("second reading", sum(self.found["decisions"].values()))
+        before = set(self.found["wrong before"])
+        ended_right = len(before - wrong_labels(self._run, self._truth))
+        self.found["steps"]["second reading"]["wrong labels that ended right"] = share(ended_right, len(before))
+
+    def _learn_truth(self) -> None:
+        everything = Run(self._oracle)
+        copy_decisions(self._run, everything)
         rows = [
-            {"key": key, "label": DISCARD if truth[key] == NOT_MUSCULOSKELETAL else truth[key], "reader": READER}
-            for key in (row["key"] for row in run.read_csv("cluster/assignments.csv"))
+            {"key": key, "label": DISCARD if label == NOT_MUSCULOSKELETAL else label, "reader": READER}
+            for row in self._run.read_csv("cluster/assignments.csv")
+            for key, label in ((row["key"], self._truth[row["key"]]),)
         ]
         everything.storage.write(CORRECTIONS, table_bytes(rows, CORRECTION_COLUMNS))
-        run_all(oracle)
-        steps["all true labels"] = figures(everything, truth, len(rows))
-        done("all true labels", started)
-    return found
+        run_all(self._oracle)
+        self.found["steps"]["all true labels"] = figures(everything, self._truth, len(rows))
 
+    def _note(self, step: str, num_decisions: int) -> None:
+        self.found["steps"][step] = figures(self._run, self._truth, num_decisions)
 
-def desk_reader(config: TrainingConfig, truth: dict[str, str], budgets: Budgets) -> ScriptedReader:
-    """A reader at the desk as the run is now."""
-    pool = load_pool(config.run)
-    names = [DISCARD if truth[key] == NOT_MUSCULOSKELETAL else truth[key] for key in pool.keys]
-    desk = Desk(pool, (), with_neighbours=False)
-    desk.find_neighbours()
-    return ScriptedReader(desk, names, splits=budgets.splits, groups=True)
+    def _reader(self) -> ScriptedReader:
+        """A reader at the desk as the run is now."""
+        pool = load_pool(self._config.run)
+        names = [DISCARD if self._truth[key] == NOT_MUSCULOSKELETAL else self._truth[key] for key in pool.keys]
+        desk = Desk(pool, (), with_neighbours=False)
+        desk.find_neighbours()
+        return ScriptedReader(desk, names, splits=self._budgets.splits, groups=True)
 
 
 def copy_decisions(source: Run, destination: Run) -> None:
