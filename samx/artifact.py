@@ -182,6 +182,11 @@ class Artifact:
     manifest: Manifest
     files: Mapping[str, bytes]
 
+    @property
+    def title(self) -> str:
+        """Name and version, for messages."""
+        return f"{self.manifest.name} {self.manifest.version}"
+
 
 def library_versions() -> dict[str, str]:
     """Versions of the libraries that decide what the numbers are."""

@@ -4,12 +4,9 @@ Training's evaluation and the service answer through this one class, so what is 
 computes the feature maps (`engine`); what they mean is computed here, one image at a time.
 """
 
-import base64
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -21,7 +18,6 @@ import safetensors.numpy
 from samx.anatomy import NOT_MUSCULOSKELETAL, has_sides
 from samx.artifact import (
     ENGINE,
-    GOLDEN,
     NEVER_ACCEPTED,
     STUDENT,
     WEIGHTS,
@@ -33,9 +29,11 @@ from samx.artifact import (
     resolve,
 )
 from samx.cores import available_cores
-from samx.engine import Engine, OnnxEngine, Precision
-from samx.errors import ArtifactCorrupt, ArtifactIncompatible, RadiographError
+from samx.engine import Engine, OnnxEngine
+from samx.errors import ArtifactCorrupt, ArtifactIncompatible
+from samx.golden import self_test
 from samx.grad_cam import heat_map
+from samx.out_of_scope import SCOPE, FeatureDistribution
 from samx.preprocessing import preprocess
 from samx.radiograph import Radiograph, read_radiograph
 from samx.storage import open_storage
@@ -44,19 +42,8 @@ logger = logging.getLogger(__name__)
 
 Decision = Literal["accept", "review", "out_of_scope"]
 
-GOLDEN_TOLERANCE: dict[Precision, float] = {"fp32": 2e-3, "int8": 2e-2}
-"""Largest difference of a golden probability: other processors and libraries round differently. In 8 bits a value that
-lies between two steps may be rounded to the other one, which moves a probability ten times as far."""
-
-
-SCOPE = ("scope.means_KD", "scope.scale_D", "scope.components_DR")
-"""Names of the tensors of `FeatureDistribution`, in the order of its fields."""
 HEADS = ("head.", "attribute_heads.", "scope.")
 """What a classifier needs of the tensors of the weights, beside its engine: their names begin so."""
-
-_GOLDEN_KEY: dict[Precision, str] = {"fp32": "probabilities", "int8": "probabilities_int8"}
-_OF_STUDENT = "student_"
-"""Before the key of the student's answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,48 +72,6 @@ class Prediction:
         """The `top_k` most probable classes with their probabilities, best first."""
         order = np.argsort(-self.probabilities, kind="stable")[:top_k]
         return [(self.labels[index], float(self.probabilities[index])) for index in order]
-
-
-@dataclass(frozen=True)
-class FeatureDistribution:
-    """Where the features of known classes lie; measures how far from all of them a radiograph is.
-
-    The covariance, shared by the classes, is that of a few components and of one variance in all other directions
-    (Tipping and Bishop 1999), so that thousands of features take a few multiplications each.
-    """
-
-    means_KD: npt.NDArray[np.float32]
-    """Mean of every class that had radiographs, of scope features (see `Network.scope_features`)."""
-    scale_D: npt.NDArray[np.float32]
-    """A deviation times this has unit variance in all directions but the components'."""
-    components_DR: npt.NDArray[np.float32]
-    """Of the scaled deviation; what they carry of its square is in excess of unit variance, and is taken off."""
-
-    def distances(self, features_ND: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Mahalanobis distance to the nearest class mean per square root of dimension, `(N,)`; about 1 in scope.
-
-        Lee et al. 2018, sections 2.1 and 2.2.
-        """
-        scaled_ND = (features_ND - self._origin) * self.scale_D
-        carried_NR = scaled_ND @ self.components_DR
-        squares_KN = [
-            np.square(scaled_ND - mean_D).sum(1) - np.square(carried_NR - mean_R).sum(1)
-            for mean_D, mean_R in zip(*self._scaled_means, strict=True)
-        ]
-        nearest_N: npt.NDArray[np.float32] = np.min(squares_KN, axis=0)
-        return np.sqrt(np.maximum(nearest_N, 0) / np.float32(features_ND.shape[1]))
-
-    @cached_property
-    def _origin(self) -> npt.NDArray[np.float32]:
-        """Subtracted from all first, so that little is lost by rounding."""
-        origin_D: npt.NDArray[np.float32] = self.means_KD.mean(0)
-        return origin_D
-
-    @cached_property
-    def _scaled_means(self) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        scaled_KD: npt.NDArray[np.float32] = (self.means_KD - self._origin) * self.scale_D
-        carried_KR: npt.NDArray[np.float32] = scaled_KD @ self.components_DR
-        return scaled_KD, carried_KR
 
 
 class Classifier:
@@ -285,7 +230,7 @@ def _compiled_classifier(artifact: Artifact, spec: ModelSpec, weights: str, num_
         engine = OnnxEngine(artifact.files[ENGINE], num_threads)
         return Classifier(spec, engine, safetensors.numpy.load(artifact.files[weights]))
     except (safetensors.SafetensorError, ValueError) as error:
-        raise ArtifactCorrupt(f"{ENGINE} or {weights} of {_title(artifact)} cannot be used: {error}") from error
+        raise ArtifactCorrupt(f"{ENGINE} or {weights} of {artifact.title} cannot be used: {error}") from error
 
 
 def _torch_classifier(
@@ -295,14 +240,14 @@ def _torch_classifier(
         from samx.torch_engine import read_tensors, torch_classifier  # noqa: PLC0415  # torch need not be installed
     except ModuleNotFoundError as error:
         raise ArtifactIncompatible(
-            f"{_title(artifact)} cannot be used without torch, which is not installed: publish the model again with a "
+            f"{artifact.title} cannot be used without torch, which is not installed: publish the model again with a "
             f"compiled engine for CPUs, or install samx[torch]"
         ) from error
     try:
         tensors = read_tensors(artifact.files[weights])
         return torch_classifier(spec, tensors, device, num_threads=num_threads)
     except ValueError as error:
-        raise ArtifactCorrupt(f"{weights} of {_title(artifact)} cannot be used: {error}") from error
+        raise ArtifactCorrupt(f"{weights} of {artifact.title} cannot be used: {error}") from error
 
 
 def _finds_gpu() -> bool:
@@ -314,80 +259,3 @@ def _finds_gpu() -> bool:
     except ModuleNotFoundError:
         return False
     return torch.cuda.is_available()
-
-
-def _title(artifact: Artifact) -> str:
-    return f"{artifact.manifest.name} {artifact.manifest.version}"
-
-
-def make_golden(
-    classifier: Classifier,
-    radiographs: Sequence[bytes],
-    compiled: Classifier | None = None,
-    *,
-    student: Classifier | None = None,
-) -> bytes:
-    """Content of golden.json: radiographs, which must not come from patients, and the probabilities they give.
-
-    Args:
-        classifier: answers by the reference.
-        radiographs: files.
-        compiled: answers by the compiled engine: of the student, where there is one. In 8 bits its probabilities are
-            its own, and recorded too.
-        student: answers by the student as torch computes it.
-    """
-    answering = [("", classifier)]
-    if student:
-        answering.append((_OF_STUDENT, student))
-    if compiled:
-        answering.append((_OF_STUDENT if student else "", compiled))
-    entries = []
-    for data in radiographs:
-        entry: dict[str, object] = {"radiograph": base64.b64encode(data).decode()}
-        for prefix, one in answering:
-            (prediction,) = one.classify([classifier.read(data)[1]])
-            rounded = [round(float(value), 6) for value in prediction.probabilities]
-            entry.setdefault(prefix + _GOLDEN_KEY[one.engine.precision], rounded)
-        entries.append(entry)
-    return (json.dumps(entries, indent=1, allow_nan=False) + "\n").encode()
-
-
-def self_test(classifier: Classifier, artifact: Artifact, *, is_student: bool = False) -> None:
-    """Read and classify the golden radiographs again.
-
-    Args:
-        classifier: of the artifact.
-        artifact: holds the published answers.
-        is_student: whether the student's are meant.
-
-    Raises:
-        ArtifactCorrupt: there is none, one cannot be read, or a probability differs by more than the engine's
-            `GOLDEN_TOLERANCE` from the published one.
-    """
-    manifest = artifact.manifest
-    precision = classifier.engine.precision
-    key, tolerance = (_OF_STUDENT if is_student else "") + _GOLDEN_KEY[precision], GOLDEN_TOLERANCE[precision]
-    model = _title(artifact)
-    try:
-        golden = [
-            (base64.b64decode(entry["radiograph"]), np.array(entry[key], np.float32))
-            for entry in json.loads(artifact.files[GOLDEN])
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactCorrupt(f"{GOLDEN} of {model} is not a list of radiographs and their probabilities") from error
-    if not golden:
-        raise ArtifactCorrupt(f"{GOLDEN} of {model} holds no radiograph to test it with")
-    for number, (data, expected_K) in enumerate(golden):
-        try:
-            (prediction,) = classifier.classify([classifier.read(data)[1]])
-        except RadiographError as error:
-            raise ArtifactCorrupt(f"golden radiograph {number} of {model} cannot be read here: {error}") from error
-        if expected_K.shape != prediction.probabilities.shape:
-            raise ArtifactCorrupt(f"golden radiograph {number} of {model} has {expected_K.size} probabilities")
-        difference = float(np.abs(prediction.probabilities - expected_K).max())
-        if not difference <= tolerance:  # NaN is no answer
-            raise ArtifactCorrupt(
-                f"golden radiograph {number} of {model} differs by {difference:.4f} from its published probability; at "
-                f"most {tolerance} is allowed. Was it made with other libraries? "
-                f"{dict(manifest.library_versions)}"
-            )

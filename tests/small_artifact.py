@@ -21,8 +21,9 @@ from samx.artifact import (
     set_current,
     write_artifact,
 )
-from samx.classifier import Classifier, make_golden
+from samx.classifier import Classifier
 from samx.engine import OnnxEngine
+from samx.golden import make_golden
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
 from samx.torch_engine import build_network, torch_classifier

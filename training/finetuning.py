@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from samx.artifact import AttributeName
-from samx.classifier import SCOPE, FeatureDistribution
 from samx.network import CLASS_HEAD, Network
+from samx.out_of_scope import SCOPE, FeatureDistribution
 from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
 from training.classifier_loop import Logits, train_classifier

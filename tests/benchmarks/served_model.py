@@ -14,8 +14,9 @@ from PIL import Image
 
 from samx.architecture import ArchitectureConfig, Backbone
 from samx.artifact import ENGINE, GOLDEN, STUDENT, WEIGHTS, set_current, write_artifact
-from samx.classifier import Classifier, make_golden
+from samx.classifier import Classifier
 from samx.engine import OnnxEngine
+from samx.golden import make_golden
 from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.radiograph import read_radiograph

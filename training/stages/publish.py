@@ -27,10 +27,11 @@ from samx.artifact import (
     set_current,
     write_artifact,
 )
-from samx.classifier import Classifier, load_classifier, make_golden
+from samx.classifier import Classifier, load_classifier
 from samx.cores import available_cores
 from samx.engine import OnnxEngine, Precision
 from samx.errors import VersionExists
+from samx.golden import make_golden
 from samx.phantom import phantom_radiograph
 from samx.storage import open_storage
 from samx.torch_engine import load_network
