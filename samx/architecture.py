@@ -1,6 +1,6 @@
 """Which network: the part of the artifact's description that can be read without torch."""
 
-from typing import Literal
+from typing import Literal, Self
 
 import pydantic
 
@@ -14,3 +14,12 @@ class ArchitectureConfig(pydantic.BaseModel):
 
     backbone: Backbone = "resnet50"
     """`resnet18_slim` is ResNet-18 with half the channels after the stem: the one for training without a GPU."""
+    last_stride: Literal[1, 2] = 2
+    """Of the last stage of a ResNet: 1 keeps the resolution, so that heat maps have twice as many positions along each
+    side. Of 96 pixels that is 6 x 6 in place of 3 x 3, which are too few to say where; half as much work again."""
+
+    @pydantic.model_validator(mode="after")
+    def _strides_of_resnets_only(self) -> Self:
+        if self.last_stride == 1 and not self.backbone.startswith("resnet"):
+            raise ValueError(f"last_stride = 1 is for ResNets, not for {self.backbone}")
+        return self

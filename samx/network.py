@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from samx.architecture import ArchitectureConfig, Backbone
+from samx.architecture import ArchitectureConfig
 from samx.torchvision_loader import import_torchvision
 
 import_torchvision()
@@ -42,7 +42,7 @@ class Network(nn.Module):
         self, architecture: ArchitectureConfig, num_classes: int, attributes: Mapping[str, int] | None = None
     ) -> None:
         super().__init__()
-        built = _build_backbone(architecture.backbone)
+        built = _build_backbone(architecture)
         self.backbone, self.num_features = built.layers, built.num_features
         self.num_scope_features = built.num_features + built.num_early_features
         self._num_early_layers = built.num_early_layers
@@ -54,7 +54,8 @@ class Network(nn.Module):
     def feature_maps(self, images_N1HW: Tensor) -> Tensor:
         """Last feature maps, `(N, D, H/32, W/32)`, of images `(N, 1, H, W)` float in [0, 1].
 
-        Sides are rounded up, by ConvNeXt down: its strided convolutions leave out what no longer fills a patch.
+        `(N, D, H/16, W/16)` where the architecture's `last_stride` is 1. Sides are rounded up, by ConvNeXt down: its
+        strided convolutions leave out what no longer fills a patch.
         """
         maps: Tensor = self.backbone((images_N1HW - INPUT_MEAN) / INPUT_STD)
         return maps
@@ -113,7 +114,8 @@ class _Built(NamedTuple):
     """Which those have."""
 
 
-def _build_backbone(name: Backbone) -> _Built:
+def _build_backbone(architecture: ArchitectureConfig) -> _Built:
+    name = architecture.backbone
     if name == "mobilenet_v3_large":
         trunk = mobilenet_v3_large(weights=None).features
         trunk[0][0] = _one_channel(trunk[0][0])
@@ -137,6 +139,9 @@ def _build_backbone(name: Backbone) -> _Built:
         case "resnet50":
             built, num_features = resnet.resnet50(weights=None), 2048
     built.conv1 = _one_channel(built.conv1)
+    for layer in built.layer4[0].modules():  # the only block of the last stage that may halve the resolution
+        if isinstance(layer, nn.Conv2d) and architecture.last_stride == 1:
+            layer.stride = (1, 1)
     children = {key: child for key, child in built.named_children() if key not in ("avgpool", "fc")}
     trunk = nn.Sequential()
     for key, child in children.items():

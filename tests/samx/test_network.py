@@ -62,6 +62,22 @@ def test_feature_sizes(backbone: Backbone) -> None:
     assert network(torch.rand(2, 1, 64, 64)).shape == (2, 3)
 
 
+@pytest.mark.parametrize("backbone", ["resnet18_slim", "resnet18", "resnet50"])
+def test_without_the_last_stride_the_same_weights_give_maps_of_twice_the_resolution(backbone: Backbone) -> None:
+    fine = Network(ArchitectureConfig(backbone=backbone, last_stride=1), 3).eval()
+    fine.load_state_dict(network_of(backbone).state_dict())
+    images = torch.rand(2, 1, 96, 64)
+    early, maps = fine.early_and_last(images)
+    assert maps.shape == (2, NUM_FEATURES[backbone], 6, 4)
+    torch.testing.assert_close(early, network_of(backbone).early_and_last(images)[0])
+    torch.testing.assert_close(fine(images), fine.head(maps.mean((2, 3))))
+
+
+def test_only_resnets_may_do_without_the_last_stride() -> None:
+    with pytest.raises(pydantic.ValidationError, match="last_stride = 1 is for ResNets, not for mobilenet_v3_large"):
+        ArchitectureConfig(backbone="mobilenet_v3_large", last_stride=1)
+
+
 @every_backbone
 def test_early_features_are_those_before_the_last_halving_and_cost_nothing_of_the_last(backbone: Backbone) -> None:
     network, images = network_of(backbone), torch.rand(2, 1, 128, 96)
