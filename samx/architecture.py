@@ -16,7 +16,8 @@ class ArchitectureConfig(pydantic.BaseModel):
     """`resnet18_slim` is ResNet-18 with half the channels after the stem: the one for training without a GPU."""
     last_stride: Literal[1, 2] = 2
     """Of the last stage of a ResNet: 1 keeps the resolution, so that heat maps have twice as many positions along each
-    side. Of 96 pixels that is 6 x 6 in place of 3 x 3, which are too few to say where; half as much work again."""
+    side. Of 96 pixels that is 6 x 6 in place of 3 x 3, which are too few to say where; half as much work again. Phase 1
+    has 2 in any case."""
 
     @pydantic.model_validator(mode="after")
     def _strides_of_resnets_only(self) -> Self:

@@ -288,12 +288,20 @@ class TrainingConfig(Section):
             return torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return torch.device(self.device)
 
+    @property
+    def phase_1_architecture(self) -> ArchitectureConfig:
+        """The network of phase 1, which halves the resolution to the end, whatever phase 2 does: it clusters better."""
+        return self.architecture.model_copy(update={"last_stride": 2})
+
     def fields(self, names: Sequence[str]) -> dict[str, Any]:
         """The named top-level fields as plain data, without what says only where data lies or how fast to read it.
 
-        Without a smaller network there is no section `distill`, as in runs that were made before there was one.
+        Without a smaller network there is no section `distill`, as in runs that were made before there was one. The
+        last stride is phase 2's, and not there where it is 2.
         """
         dumped = self.model_dump(mode="json", include=set(names))
+        if dumped.get("architecture", {}).pop("last_stride", 2) == 1 and "finetune" in dumped:
+            dumped["finetune"]["last_stride"] = 1
         index = dumped.get("index", {})
         index.pop("num_workers", None)
         if index.pop("attributes", None) is not None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from samx.architecture import ArchitectureConfig
 from samx.errors import WrongInput
 from tests.training.small_run import small_config
 from training.config import load_config
@@ -46,6 +47,18 @@ def test_the_digest_ignores_places_but_not_settings(tmp_path: Path) -> None:
     here, there = small_config(tmp_path / "a", tmp_path), small_config(tmp_path / "b", "s3://bucket/x")
     assert here.sha256() == there.sha256()
     assert here.sha256() != small_config(tmp_path / "a", tmp_path, seed=9).sha256()
+
+
+def test_the_last_stride_is_an_input_of_phase_2_alone(tmp_path: Path) -> None:
+    coarse = small_config(tmp_path / "a", tmp_path)
+    fine = small_config(
+        tmp_path / "a", tmp_path, architecture=ArchitectureConfig(backbone="resnet18_slim", last_stride=1)
+    )
+    phase_1, phase_2 = ("architecture", "pretrain"), ("architecture", "finetune")
+    assert fine.phase_1_architecture == coarse.phase_1_architecture == coarse.architecture
+    assert fine.fields(phase_1) == coarse.fields(phase_1)
+    assert fine.fields(phase_2) != coarse.fields(phase_2)
+    assert fine.sha256() != coarse.sha256()
 
 
 @pytest.mark.parametrize("name", ["demo", "radiographs"])

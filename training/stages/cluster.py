@@ -96,7 +96,7 @@ def _features(run: Run, images_MHW: torch.Tensor) -> torch.Tensor:
     config = run.config.cluster
     parts = []
     if config.learned_weight:
-        network = Network(run.config.architecture, num_classes=0)
+        network = Network(run.config.phase_1_architecture, num_classes=0)
         network.load_state_dict(safetensors.torch.load(run.read("pretrain/weights.safetensors")))
         network = network.to(run.device).eval()
         learned_MD = learned_features(network, images_MHW, run.device, config.pca_dim, num_cells=config.learned_cells)

@@ -25,7 +25,7 @@ def pretrain(run: Run) -> None:
     config = run.config.pretrain
     development = load_dataset(run, "development")
     torch.manual_seed(run.config.seed)
-    network = Network(run.config.architecture, num_classes=0)
+    network = Network(run.config.phase_1_architecture, num_classes=0)
     initial = load_initial_weights(network, backbone=run.config.architecture.backbone, config=config.init)
     logger.info(
         "pretrain: %d radiographs, %s, initial weights %s, %d x %s",
