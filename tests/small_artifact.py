@@ -18,6 +18,7 @@ from samx.artifact import (
     ClassEntry,
     ModelSpec,
     Provenance,
+    read_artifact,
     set_current,
     write_artifact,
 )
@@ -127,3 +128,27 @@ def write_small_artifact(
     )
     set_current(storage, name=NAME, version=version)
     return models / NAME
+
+
+def republish(artifact: Path, folder: Path, **changes: bytes | None) -> Path:
+    """Publish an artifact of version VERSION again with other files, or without some, so that all checksums are right.
+
+    Args:
+        artifact: the model's folder; it is left as it is.
+        folder: of the models.
+        changes: content, or None to leave the file out, of `engine`, `golden`, `student` and `weights`.
+    """
+    original = read_artifact(open_storage(artifact / VERSION))
+    names = {"engine": ENGINE, "golden": GOLDEN, "student": STUDENT, "weights": WEIGHTS}
+    files = {**original.files, **{names[key]: content for key, content in changes.items()}}
+    manifest = original.manifest
+    write_artifact(
+        open_storage(folder),
+        name=NAME,
+        version="2",
+        model=manifest.model,
+        cpu_model=manifest.cpu_model,
+        provenance=manifest.provenance,
+        files={name: content for name, content in files.items() if content is not None},
+    )
+    return folder / NAME / "2"

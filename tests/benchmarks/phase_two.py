@@ -130,7 +130,7 @@ class TwoReadings:
             for row in self._run.read_csv("split/split.csv")
         ]
         self._run.storage.write(RADIOGRAPH_LABELS, table_bytes(judged, RADIOGRAPH_LABEL_COLUMNS))
-        shutil.copytree(self._config.run, self._oracle.run, dirs_exist_ok=True)
+        shutil.copytree(self._config.run, self._oracle.run, dirs_exist_ok=True)  # before anything is named
 
     def _read(self) -> None:
         reader = self._reader()
@@ -164,9 +164,8 @@ class TwoReadings:
         everything = Run(self._oracle)
         copy_decisions(self._run, everything)
         rows = [
-            {"key": key, "label": DISCARD if label == NOT_MUSCULOSKELETAL else label, "reader": READER}
+            {"key": row["key"], "label": self._name_of(row["key"]), "reader": READER}
             for row in self._run.read_csv("cluster/assignments.csv")
-            for key, label in ((row["key"], self._truth[row["key"]]),)
         ]
         everything.storage.write(CORRECTIONS, table_bytes(rows, CORRECTION_COLUMNS))
         run_all(self._oracle)
@@ -175,10 +174,15 @@ class TwoReadings:
     def _note(self, step: str, num_decisions: int) -> None:
         self.found["steps"][step] = figures(self._run, self._truth, num_decisions)
 
+    def _name_of(self, key: str) -> str:
+        """What a reader who knows the truth says of a radiograph."""
+        label = self._truth[key]
+        return DISCARD if label == NOT_MUSCULOSKELETAL else label
+
     def _reader(self) -> ScriptedReader:
         """A reader at the desk as the run is now."""
         pool = load_pool(self._config.run)
-        names = [DISCARD if self._truth[key] == NOT_MUSCULOSKELETAL else self._truth[key] for key in pool.keys]
+        names = [self._name_of(key) for key in pool.keys]
         desk = Desk(pool, (), with_neighbours=False)
         desk.find_neighbours()
         return ScriptedReader(desk, names, splits=self._budgets.splits, groups=True)

@@ -11,13 +11,19 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from samx.artifact import ENGINE, GOLDEN, WEIGHTS, read_artifact, write_artifact
+from samx.artifact import ENGINE, GOLDEN
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.engine import OUTPUTS, OnnxEngine
 from samx.errors import ArtifactCorrupt
-from samx.storage import open_storage
 from samx.torch_engine import TorchEngine, torch_classifier
-from tests.small_artifact import NAME, VERSION, small_spec, small_tensors, synthetic_png, write_small_artifact
+from tests.small_artifact import (
+    VERSION,
+    republish,
+    small_spec,
+    small_tensors,
+    synthetic_png,
+    write_small_artifact,
+)
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -87,21 +93,6 @@ def test_an_artifact_without_compiled_engine_is_answered_by_torch(
 ) -> None:
     assert isinstance(load_classifier(small_artifact)[0].engine, TorchEngine)
     assert f"has no {ENGINE}: torch answers" in caplog.text
-
-
-def republish(artifact: Path, folder: Path, **changes: bytes) -> Path:
-    """The artifact with other files, so that all checksums are right."""
-    original = read_artifact(open_storage(artifact / VERSION))
-    names = {"engine": ENGINE, "golden": GOLDEN, "weights": WEIGHTS}
-    write_artifact(
-        open_storage(folder),
-        name=NAME,
-        version="2",
-        model=original.manifest.model,
-        provenance=original.manifest.provenance,
-        files={**original.files, **{names[key]: content for key, content in changes.items()}},
-    )
-    return folder / NAME / "2"
 
 
 def test_torch_answers_where_onnx_runtime_cannot(

@@ -1,6 +1,7 @@
 """A classifier from its artifact: the same answers as when it was published, or a reason why not."""
 
 import base64
+import functools
 import json
 import math
 from collections.abc import Callable
@@ -11,14 +12,14 @@ import pytest
 import safetensors.torch
 import torch
 
-from samx.artifact import GOLDEN, MANIFEST, WEIGHTS, read_artifact, write_artifact
+from samx.artifact import GOLDEN, MANIFEST, WEIGHTS
 from samx.classifier import load_classifier
 from samx.errors import ArtifactCorrupt, ArtifactError
 from samx.golden import GOLDEN_TOLERANCE, make_golden
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
 from tests.samx.test_classifier import noise, probabilities, scores
-from tests.small_artifact import NAME, VERSION, small_spec, small_tensors, synthetic_png
+from tests.small_artifact import NAME, VERSION, republish, small_spec, small_tensors, synthetic_png
 
 
 def test_an_artifact_answers_as_the_classifier_that_was_published(small_artifact: Path) -> None:
@@ -50,21 +51,7 @@ def test_where_nothing_is_published_nothing_is_loaded(tmp_path: Path) -> None:
 @pytest.fixture
 def republished(small_artifact: Path, tmp_path: Path) -> Callable[..., Path]:
     """Publishes the small artifact with other files, so that all checksums are right."""
-    original = read_artifact(open_storage(small_artifact / VERSION))
-
-    def publish(**changes: bytes) -> Path:
-        names = {"golden": GOLDEN, "weights": WEIGHTS}
-        write_artifact(
-            open_storage(tmp_path),
-            name=NAME,
-            version="2",
-            model=original.manifest.model,
-            provenance=original.manifest.provenance,
-            files={**original.files, **{names[key]: content for key, content in changes.items()}},
-        )
-        return tmp_path / NAME / "2"
-
-    return publish
+    return functools.partial(republish, small_artifact, tmp_path)
 
 
 @pytest.mark.parametrize("file", [WEIGHTS, GOLDEN, MANIFEST, "metrics.json"])

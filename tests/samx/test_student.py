@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samx.artifact import ENGINE, GOLDEN, STUDENT, WEIGHTS, Manifest, read_artifact, write_artifact
+from samx.artifact import GOLDEN, STUDENT, WEIGHTS, Manifest, read_artifact
 from samx.classifier import load_classifier
 from samx.errors import ArtifactCorrupt
 from samx.preprocessing import PreprocessingConfig
@@ -15,9 +15,9 @@ from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
 from tests.samx.test_engine import noise, run_without_torch
 from tests.small_artifact import (
-    NAME,
     STUDENT_TEMPERATURE,
     VERSION,
+    republish,
     small_spec,
     small_tensors,
     write_small_artifact,
@@ -36,22 +36,6 @@ def with_student(small_engines: dict[str, bytes], precision: str, tmp_path_facto
     """The engine is compiled from weights of seed 0, here the student's."""
     folder = tmp_path_factory.mktemp(precision)
     return write_small_artifact(folder, seed=5, engine=small_engines[precision], student_seed=0)
-
-
-def republished(artifact: Path, folder: Path, **changes: bytes | None) -> Path:
-    """The same artifact with other files, or without some; their checksums are right."""
-    original = read_artifact(open_storage(artifact / VERSION))
-    names = {"engine": ENGINE, "golden": GOLDEN, "student": STUDENT}
-    files = dict(original.files) | {names[name]: content for name, content in changes.items() if content is not None}
-    for name, content in changes.items():
-        if content is None:
-            del files[names[name]]
-    manifest = original.manifest
-    write_artifact(
-        open_storage(folder), name=NAME, version=VERSION, model=manifest.model, cpu_model=manifest.cpu_model,
-        provenance=manifest.provenance, files=files,
-    )  # fmt: skip
-    return folder / NAME / VERSION
 
 
 def test_the_student_answers_on_the_cpu_by_the_compiled_engine(with_student: Path, precision: str) -> None:
@@ -82,7 +66,7 @@ def test_without_a_usable_engine_torch_computes_the_student(
     engine: bytes | None, with_student: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("WARNING"):
-        classifier, _ = load_classifier(republished(with_student, tmp_path, engine=engine))
+        classifier, _ = load_classifier(republish(with_student, tmp_path, engine=engine))
     assert "torch answers" in caplog.text
     assert (classifier.engine.name, classifier.spec) == ("torch cpu", STUDENT_SPEC)
 
@@ -102,7 +86,7 @@ def test_other_golden_answers_of_the_network_that_answers_refuse_the_artifact(
     golden = read_artifact(open_storage(with_student / VERSION)).files[GOLDEN]
     for key in ("student_probabilities", "student_probabilities_int8") if compiled else ("probabilities",):
         golden = changed_golden(golden, key)
-    folder = republished(with_student, tmp_path, golden=golden)
+    folder = republish(with_student, tmp_path, golden=golden)
     with pytest.raises(ArtifactCorrupt, match="golden radiograph 0"):
         load_classifier(folder, compiled=compiled)
     assert load_classifier(folder, compiled=not compiled)  # the other network's are as they were
@@ -111,7 +95,7 @@ def test_other_golden_answers_of_the_network_that_answers_refuse_the_artifact(
 def test_weights_of_another_student_are_refused(with_student: Path, tmp_path: Path) -> None:
     weights = read_artifact(open_storage(with_student / VERSION)).files[WEIGHTS]
     with pytest.raises(ArtifactCorrupt, match="golden radiograph 0"):
-        load_classifier(republished(with_student, tmp_path, student=weights))
+        load_classifier(republish(with_student, tmp_path, student=weights))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import pytest
 
 from samx.artifact import set_current
 from samx.storage import open_storage
-from tests.service.conftest import Server, start_server
+from tests.service.conftest import Server, start_server, wait_for
 from tests.small_artifact import NAME, synthetic_png, write_small_artifact
 
 PNG = synthetic_png(3)
@@ -91,13 +91,6 @@ class Load:
 
 def best_probability(server: Server) -> float:
     return float(server.classify(PNG).json()["classes"][0]["probability"])
-
-
-def wait_for(condition: object, seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:  # type: ignore[operator]
-        time.sleep(0.02)
-    assert condition()  # type: ignore[operator]
 
 
 def test_sigterm_under_load_loses_nothing(models: Path) -> None:

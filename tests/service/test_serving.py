@@ -1,6 +1,5 @@
 import shutil
 import threading
-import time
 from pathlib import Path
 
 import anyio
@@ -14,7 +13,7 @@ from service.inference import Inference
 from service.metrics import announce_model
 from service.settings import Settings
 from service.upload import Parameters
-from tests.service.conftest import App, make_app
+from tests.service.conftest import App, make_app, wait_for
 from tests.small_artifact import NAME, synthetic_png, write_small_artifact
 
 PNG = synthetic_png(3)
@@ -114,10 +113,7 @@ def test_work_that_hangs_ends_liveness_and_later_requests_their_deadline(models:
         assert not app.inference.is_alive
         free.set()
     assert app.classify(PNG).status_code == 200
-    deadline = time.monotonic() + 10
-    while not app.inference.is_alive and time.monotonic() < deadline:  # what hung has an answer of its own to finish
-        time.sleep(0.01)
-    assert app.inference.is_alive
+    wait_for(lambda: app.inference.is_alive, 10)  # what hung has an answer of its own to finish
     with app.inference.admitted(app.inference.num_places):
         pass
 
