@@ -13,165 +13,33 @@ Versions are immutable. Nothing is pickled. A byte changed in any file refuses t
 """
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
-from typing import Annotated, Final, Literal
+from typing import Final
 
 import pydantic
 
-from samx.architecture import ArchitectureConfig
 from samx.errors import (
     ArtifactCorrupt,
     ArtifactError,
-    ArtifactIncompatible,
     ObjectNotFound,
     PreconditionFailed,
     VersionExists,
 )
-from samx.preprocessing import PREPROCESSING_VERSION, PreprocessingConfig
+from samx.manifest import MANIFEST, FolderName, Manifest, ModelSpec, Provenance, Stored, parse_manifest
 from samx.storage import Storage
 
-SCHEMA_VERSION: Final = 2
-"""Raised whenever the layout or the meaning of a field changes. 2: what the out-of-scope score is computed from."""
-
-MANIFEST: Final = "manifest.json"
 MANIFEST_CHECKSUM: Final = "manifest.sha256"
-WEIGHTS: Final = "weights.safetensors"
-STUDENT: Final = "student.safetensors"
-GOLDEN: Final = "golden.json"
-ENGINE: Final = "engine.onnx"
 CURRENT: Final = "current.json"
 
-NEVER_ACCEPTED: Final = 1.0
-"""A review threshold that no answer reaches, although a probability may be rounded to 1."""
 
-_FolderName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-
-
-class _Frozen(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
-
-
-class ClassEntry(_Frozen):
-    """One class of the model."""
-
-    label: str
-    """Name of the class in snake case."""
-    body_part_examined: str
-    """Defined term for (0018,0015) from PS3.16 Annex L, empty where there is none."""
-    code_value: str
-    """SNOMED CT concept, empty where there is none."""
-    code_meaning: str
-    """The concept's meaning."""
-    review_threshold: float | None = pydantic.Field(default=None, ge=0, le=NEVER_ACCEPTED)
-    """Answers with this class and a lower calibrated probability are for a person to review, at `NEVER_ACCEPTED` all of
-    them; None: the model's threshold."""
-
-
-AttributeName = Literal["view", "laterality"]
-ATTRIBUTES: Final[tuple[AttributeName, ...]] = ("view", "laterality")
-
-
-class AttributeHead(_Frozen):
-    """What else the model says of a radiograph, by a linear head of its own on the same features."""
-
-    name: AttributeName
-    values: tuple[str, ...] = pydantic.Field(min_length=2)
-    """In the order of the head's rows: views such as AP, PA and LAT; laterality L, R and B, as DICOM writes them."""
-    temperature: float = pydantic.Field(gt=0)
-    """As the model's, for this head."""
-
-
-class ModelSpec(_Frozen):
-    """All that is needed, beside the weights, to answer for a radiograph."""
-
-    classes: tuple[ClassEntry, ...]
-    """In the order of the head's rows."""
-    architecture: ArchitectureConfig
-    preprocessing: PreprocessingConfig
-    temperature: float = pydantic.Field(gt=0)
-    """Logits are divided by it before the softmax (Guo et al. 2017), so that probabilities are frequencies."""
-    review_threshold: float = pydantic.Field(ge=0, le=NEVER_ACCEPTED)
-    """Of classes that have none of their own."""
-    out_of_scope_threshold: float = pydantic.Field(gt=0)
-    """Radiographs with a higher out-of-scope score resemble nothing that the model was trained on."""
-    attributes: tuple[AttributeHead, ...] = ()
-    """Heads for view and laterality, where the labels had them."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Labels of the classes in the order of the head's rows."""
-        return tuple(entry.label for entry in self.classes)
-
-    @property
-    def review_thresholds(self) -> tuple[float, ...]:
-        """Of each class, in the order of the head's rows."""
-        own = (entry.review_threshold for entry in self.classes)
-        return tuple(self.review_threshold if threshold is None else threshold for threshold in own)
-
-
-class Provenance(_Frozen):
-    """Where a model comes from. Only `created_at` and `source` depend on place and time."""
-
-    created_at: str
-    """UTC time of publishing, ISO 8601."""
-    source: str
-    """URL of the run that made the model."""
-    configuration_sha256: str
-    """Of the training configuration without the places of its data."""
-    num_radiographs: int
-    """Radiographs that phase 1 and phase 2 learned from."""
-    num_clusters: int
-    num_decisions: int
-    """Decisions of the reader that made the labels."""
-    readers: tuple[str, ...]
-    """Who named the clusters, as recorded in cluster_labels.csv."""
-    seed: int
-    initial_weights: str
-    """Where phase 1 started: `random`, or the source, checksum and licence of a weights file."""
-
-
-class Manifest(_Frozen):
-    """Content of manifest.json."""
-
-    schema_version: Literal[2] = SCHEMA_VERSION
-    name: _FolderName
-    version: _FolderName
-    model: ModelSpec
-    cpu_model: ModelSpec | None = None
-    """The student: a smaller network with thresholds of its own that answers on CPUs in place of `model`, to which it
-    is kept close. Its weights are in student.safetensors, and engine.onnx is compiled from it. None: `model` answers
-    everywhere."""
-    provenance: Provenance
-    library_versions: Mapping[str, str]
-    files: Mapping[str, str]
-    """sha256 in hexadecimal of every other file of the artifact, by its name."""
-
-    @pydantic.field_validator("files")
-    @classmethod
-    def _holds_what_is_always_read(cls, files: Mapping[str, str]) -> Mapping[str, str]:
-        if missing := {WEIGHTS, GOLDEN} - files.keys():
-            raise ValueError(f"no {' and no '.join(sorted(missing))}")
-        return files
-
-    @pydantic.model_validator(mode="after")
-    def _has_a_student_or_none(self) -> "Manifest":
-        student = self.cpu_model
-        if (student is not None) != (STUDENT in self.files):
-            raise ValueError(f"cpu_model and {STUDENT} belong together")
-        if student and (student.labels, student.preprocessing) != (self.model.labels, self.model.preprocessing):
-            raise ValueError("cpu_model has other classes or another preprocessing than model")
-        return self
-
-
-class _Current(_Frozen):
+class _Current(Stored):
     """Content of current.json."""
 
-    version: _FolderName
-    previous: _FolderName | None = None
+    version: FolderName
+    previous: FolderName | None = None
     """The version that was current before; `roll_back` goes there."""
 
 
@@ -237,12 +105,12 @@ def write_artifact(
     )
     for file, content in sorted(files.items()):
         _write_once(folder, file, content)
-    encoded = _encode(manifest)
+    encoded = manifest.encoded()
     try:
         folder.write(MANIFEST, encoded, if_absent=True)
     except PreconditionFailed as error:  # an interrupted or a simultaneous publication: its time and place stay
         encoded = folder.read(MANIFEST)
-        begun = _parse_manifest(encoded, folder.url)
+        begun = parse_manifest(encoded, folder.url)
         if _without_time_and_place(begun) != _without_time_and_place(manifest):
             raise VersionExists(f"version {version} of {name} was begun in {models.url} with other content") from error
         manifest = begun
@@ -267,7 +135,7 @@ def read_artifact(folder: Storage) -> Artifact:
         raise ArtifactError(f"no published artifact in {folder.url}: {MANIFEST} or its checksum is missing") from error
     if checksum != _checksum_line(encoded):
         raise ArtifactCorrupt(f"{MANIFEST} in {folder.url} differs from its checksum; publish the model again")
-    manifest = _parse_manifest(encoded, folder.url)
+    manifest = parse_manifest(encoded, folder.url)
     files: dict[str, bytes] = {}
     for file, expected in manifest.files.items():
         try:
@@ -291,10 +159,10 @@ def set_current(models: Storage, *, name: str, version: str) -> None:
     try:
         before, etag = _read_current(model)
     except ObjectNotFound:
-        model.write(CURRENT, _encode(_Current(version=version)), if_absent=True)
+        model.write(CURRENT, _Current(version=version).encoded(), if_absent=True)
         return
     if before.version != version:
-        model.write(CURRENT, _encode(_Current(version=version, previous=before.version)), if_match=etag)
+        model.write(CURRENT, _Current(version=version, previous=before.version).encoded(), if_match=etag)
 
 
 def roll_back(models: Storage, *, name: str) -> str:
@@ -312,7 +180,7 @@ def roll_back(models: Storage, *, name: str) -> str:
     if before.previous is None:
         raise ArtifactError(f"{name} in {models.url} has had one version only; there is nothing to go back to")
     _require_published(models, name, before.previous)
-    model.write(CURRENT, _encode(_Current(version=before.previous, previous=before.version)), if_match=etag)
+    model.write(CURRENT, _Current(version=before.previous, previous=before.version).encoded(), if_match=etag)
     return before.previous
 
 
@@ -359,36 +227,9 @@ def _write_once(folder: Storage, file: str, content: bytes) -> None:
             ) from error
 
 
-def _parse_manifest(encoded: bytes, url: str) -> Manifest:
-    try:
-        raw = json.loads(encoded)
-        _require_version("schema", raw["schema_version"], SCHEMA_VERSION, url)
-        _require_version("preprocessing", raw["model"]["preprocessing"]["version"], PREPROCESSING_VERSION, url)
-    except (ValueError, KeyError, TypeError) as error:
-        raise ArtifactCorrupt(f"{MANIFEST} in {url} is not a manifest") from error
-    try:
-        return Manifest.model_validate(raw)
-    except pydantic.ValidationError as error:
-        raise ArtifactCorrupt(
-            f"{MANIFEST} in {url} does not follow schema version {SCHEMA_VERSION}: {error}"
-        ) from error
-
-
-def _require_version(what: str, found: object, readable: int, url: str) -> None:
-    if found != readable:
-        raise ArtifactIncompatible(
-            f"the artifact in {url} has {what} version {found}; this code reads {readable}: train again, or use the "
-            "release it came from"
-        )
-
-
 def _without_time_and_place(manifest: Manifest) -> Manifest:
     provenance = manifest.provenance.model_copy(update={"created_at": "", "source": ""})
     return manifest.model_copy(update={"provenance": provenance})
-
-
-def _encode(content: _Frozen) -> bytes:
-    return (content.model_dump_json(indent=2) + "\n").encode()
 
 
 def _checksum_line(encoded: bytes) -> bytes:

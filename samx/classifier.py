@@ -16,23 +16,13 @@ import safetensors
 import safetensors.numpy
 
 from samx.anatomy import NOT_MUSCULOSKELETAL, has_sides
-from samx.artifact import (
-    ENGINE,
-    NEVER_ACCEPTED,
-    STUDENT,
-    WEIGHTS,
-    Artifact,
-    AttributeName,
-    Manifest,
-    ModelSpec,
-    read_artifact,
-    resolve,
-)
+from samx.artifact import Artifact, read_artifact, resolve
 from samx.cores import available_cores
 from samx.engine import Engine, OnnxEngine
 from samx.errors import ArtifactCorrupt, ArtifactIncompatible
 from samx.golden import self_test
 from samx.grad_cam import heat_map
+from samx.manifest import ENGINE, NEVER_ACCEPTED, STUDENT, WEIGHTS, AttributeName, Manifest, ModelSpec
 from samx.out_of_scope import SCOPE, FeatureDistribution
 from samx.preprocessing import preprocess
 from samx.radiograph import Radiograph, read_radiograph

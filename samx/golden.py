@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from samx.artifact import GOLDEN, Artifact
+from samx.artifact import Artifact
 from samx.engine import Precision
 from samx.errors import ArtifactCorrupt, RadiographError
+from samx.manifest import GOLDEN
 
 if TYPE_CHECKING:
     from samx.classifier import Classifier

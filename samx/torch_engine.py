@@ -9,9 +9,9 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from samx.artifact import ModelSpec
 from samx.classifier import HEADS, Classifier
 from samx.engine import FeatureMaps, Precision
+from samx.manifest import ModelSpec
 from samx.network import Network, to_input
 
 

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import ANATOMY, label_of_body_part, tag_agrees
-from samx.artifact import AttributeName, ClassEntry, Manifest, ModelSpec, resolve
+from samx.artifact import resolve
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.errors import RadiographError
+from samx.manifest import AttributeName, ClassEntry, Manifest, ModelSpec
 from samx.radiograph import Radiograph
 from samx.storage import open_storage
 from service.heat_map import Picture, heat_map_of, overlay_png, picture_of

@@ -10,21 +10,11 @@ from PIL import Image
 
 from samx.anatomy import ANATOMY, NOT_MUSCULOSKELETAL
 from samx.architecture import ArchitectureConfig
-from samx.artifact import (
-    ENGINE,
-    GOLDEN,
-    STUDENT,
-    WEIGHTS,
-    ClassEntry,
-    ModelSpec,
-    Provenance,
-    read_artifact,
-    set_current,
-    write_artifact,
-)
+from samx.artifact import read_artifact, set_current, write_artifact
 from samx.classifier import Classifier
 from samx.engine import OnnxEngine
 from samx.golden import make_golden
+from samx.manifest import ENGINE, GOLDEN, STUDENT, WEIGHTS, ClassEntry, ModelSpec, Provenance
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
 from samx.torch_engine import build_network, torch_classifier
@@ -57,6 +47,21 @@ def small_spec(**changes: object) -> ModelSpec:
         out_of_scope_threshold=1000.0,
     )
     return spec.model_copy(update=changes)
+
+
+def small_provenance(created_at: str = "2026-01-01T00:00:00Z", source: str = "tests") -> Provenance:
+    """Of a model that nobody has trained."""
+    return Provenance(
+        created_at=created_at,
+        source=source,
+        configuration_sha256="0" * 64,
+        num_radiographs=0,
+        num_clusters=0,
+        num_decisions=0,
+        readers=("simulated",),
+        seed=0,
+        initial_weights="random",
+    )
 
 
 def small_tensors(spec: ModelSpec, seed: int = 0) -> dict[str, torch.Tensor]:
@@ -106,17 +111,6 @@ def write_small_artifact(
         compiled,
         student=torch_classifier(student, on_cpu) if student else None,
     )
-    provenance = Provenance(
-        created_at="2026-01-01T00:00:00Z",
-        source="tests",
-        configuration_sha256="0" * 64,
-        num_radiographs=0,
-        num_clusters=0,
-        num_decisions=0,
-        readers=("simulated",),
-        seed=0,
-        initial_weights="random",
-    )
     files = {WEIGHTS: safetensors.torch.save(tensors), GOLDEN: golden, "metrics.json": b"{}\n"}
     if engine:
         files[ENGINE] = engine
@@ -124,7 +118,7 @@ def write_small_artifact(
         files[STUDENT] = safetensors.torch.save(on_cpu)
     storage = open_storage(models)
     write_artifact(
-        storage, name=NAME, version=version, model=spec, cpu_model=student, provenance=provenance, files=files
+        storage, name=NAME, version=version, model=spec, cpu_model=student, provenance=small_provenance(), files=files
     )
     set_current(storage, name=NAME, version=version)
     return models / NAME

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from samx.anatomy import NOT_MUSCULOSKELETAL, has_sides, standard_view
-from samx.artifact import ATTRIBUTES, AttributeName
+from samx.manifest import ATTRIBUTES, AttributeName
 
 Known = Mapping[str, str]
 """Value by name of the attribute; "" where unknown."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from training.config import CrossValidateConfig
 from training.review_thresholds import review_thresholds
 

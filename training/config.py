@@ -15,8 +15,8 @@ import pydantic
 import torch
 
 from samx.architecture import ArchitectureConfig, Backbone
-from samx.artifact import AttributeName
 from samx.errors import WrongInput
+from samx.manifest import AttributeName
 from samx.preprocessing import PreprocessingConfig
 from training.augmentation import AugmentationConfig
 

@@ -14,7 +14,7 @@ from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
 from torch.nn import functional
 
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from samx.network import CLASS_HEAD, Network
 from samx.out_of_scope import SCOPE, FeatureDistribution
 from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets

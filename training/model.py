@@ -10,8 +10,8 @@ from torch import Tensor
 
 from samx.anatomy import ANATOMY
 from samx.architecture import ArchitectureConfig
-from samx.artifact import AttributeHead, ClassEntry, ModelSpec
 from samx.classifier import Classifier, Prediction
+from samx.manifest import AttributeHead, ClassEntry, ModelSpec
 from samx.torch_engine import read_tensors, torch_classifier
 from training.calibration import Calibration
 from training.run import Run

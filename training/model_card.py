@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from samx.artifact import NEVER_ACCEPTED, ModelSpec, Provenance
+from samx.manifest import NEVER_ACCEPTED, ModelSpec, Provenance
 
 _TABLE = (
     "| radiographs | n | top-1 | top-2 | macro recall | accepted | right among accepted |",

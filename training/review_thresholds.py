@@ -18,7 +18,7 @@ Shape suffixes: N answers, K classes in head order.
 import numpy as np
 import numpy.typing as npt
 
-from samx.artifact import NEVER_ACCEPTED
+from samx.manifest import NEVER_ACCEPTED
 
 PRIOR_ANSWERS = 100
 """As many answers of its own set a class apart from the others as much as it stays with them."""

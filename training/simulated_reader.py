@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 import torch
 
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL, standard_view
-from samx.artifact import AttributeName
 from samx.errors import ObjectNotFound, WrongInput
+from samx.manifest import AttributeName
 from samx.storage import open_storage
 from training.attribute_labels import NOTHING, Known
 from training.config import SimulatedReaderConfig

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from samx.artifact import ATTRIBUTES, Manifest
 from samx.classifier import Classifier, Prediction
 from samx.errors import Interrupted, SortRefused, StorageError
+from samx.manifest import ATTRIBUTES, Manifest
 from service.model import tag_of
 from service.sorting.job import Job
 from service.sorting.manifest import Frozen, Item, read_shard

@@ -15,10 +15,10 @@ import numpy.typing as npt
 import torch
 
 from samx.architecture import ArchitectureConfig, Backbone
-from samx.artifact import GOLDEN, WEIGHTS, Manifest, Provenance
 from samx.classifier import Classifier
 from samx.cores import available_cores
 from samx.engine import Engine, OnnxEngine
+from samx.manifest import GOLDEN, WEIGHTS, Manifest, Provenance
 from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.torch_engine import TorchEngine

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import NEVER_ACCEPTED
+from samx.manifest import NEVER_ACCEPTED
 from tests.simulated_answers import SimulatedAnswers, simulated_answers, thresholds_of
 from training.review_thresholds import SUREST, lowest_cut
 

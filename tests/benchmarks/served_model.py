@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from samx.architecture import ArchitectureConfig, Backbone
-from samx.artifact import ENGINE, GOLDEN, STUDENT, WEIGHTS, set_current, write_artifact
+from samx.artifact import set_current, write_artifact
 from samx.classifier import Classifier
 from samx.engine import OnnxEngine
 from samx.golden import make_golden
+from samx.manifest import ENGINE, GOLDEN, STUDENT, WEIGHTS
 from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.radiograph import read_radiograph

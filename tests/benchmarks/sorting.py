@@ -27,8 +27,8 @@ import pytest
 import torch
 
 from samx.architecture import ArchitectureConfig
-from samx.artifact import Manifest
 from samx.classifier import Classifier, load_classifier
+from samx.manifest import Manifest
 from samx.phantom import export_phantom
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import LocalStorage, Storage, StoredObject, open_storage

@@ -8,21 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
 
-import pydantic
 import pytest
 
 from samx.artifact import (
     CURRENT,
-    GOLDEN,
-    MANIFEST,
     MANIFEST_CHECKSUM,
-    WEIGHTS,
     Artifact,
-    Manifest,
-    ModelSpec,
-    Provenance,
     library_versions,
     read_artifact,
     resolve,
@@ -38,8 +30,9 @@ from samx.errors import (
     StorageError,
     VersionExists,
 )
+from samx.manifest import GOLDEN, MANIFEST, WEIGHTS, Manifest, ModelSpec
 from samx.storage import Storage, StoredObject, open_storage
-from tests.small_artifact import LABELS, small_spec
+from tests.small_artifact import LABELS, small_provenance, small_spec
 
 FILES = {
     "MODEL_CARD.md": b"# A model\n",
@@ -68,20 +61,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "m" / "1"
 
 
-def provenance(created_at: str = "2026-01-01T00:00:00Z", source: str = "tests") -> Provenance:
-    return Provenance(
-        created_at=created_at,
-        source=source,
-        configuration_sha256="0" * 64,
-        num_radiographs=3,
-        num_clusters=2,
-        num_decisions=1,
-        readers=("Reader A", "Reader B"),
-        seed=7,
-        initial_weights="random",
-    )
-
-
 def publish(
     models: Storage,
     version: str = "1",
@@ -96,7 +75,7 @@ def publish(
         name="m",
         version=version,
         model=model or small_spec(),
-        provenance=provenance(created_at, source),
+        provenance=small_provenance(created_at, source),
         files=files,
     )
 
@@ -204,7 +183,7 @@ def test_what_is_published_is_read(models: Storage) -> None:
     assert artifact == Artifact(manifest, FILES)
     assert artifact.manifest.model == small_spec()
     assert artifact.manifest.model.labels == LABELS
-    assert artifact.manifest.provenance == provenance()
+    assert artifact.manifest.provenance == small_provenance()
     assert (artifact.manifest.name, artifact.manifest.version) == ("m", "1")
     assert artifact.manifest.files == {file: hashlib.sha256(content).hexdigest() for file, content in FILES.items()}
     assert [stored.key for stored in models.list()] == [f"m/1/{file}" for file in PUBLISHED]
@@ -234,7 +213,9 @@ def test_library_versions_are_those_installed() -> None:
 )
 def test_names_that_are_no_folder_are_refused(models: Storage, name: str, version: str) -> None:
     with pytest.raises(ValueError, match=r"name|version|key"):
-        write_artifact(models, name=name, version=version, model=small_spec(), provenance=provenance(), files=FILES)
+        write_artifact(
+            models, name=name, version=version, model=small_spec(), provenance=small_provenance(), files=FILES
+        )
     assert list(models.list()) == []
 
 
@@ -243,39 +224,6 @@ def test_nothing_is_written_without_weights_and_golden_answers(tmp_path: Path, f
     with pytest.raises(ValueError, match=f"no {file}"):
         publish(open_storage(tmp_path), files={key: content for key, content in FILES.items() if key != file})
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"temperature": 0},
-        {"review_threshold": 1.1},
-        {"classes": [small_spec().classes[0].model_dump() | {"review_threshold": 1.1}]},
-        {"out_of_scope_threshold": -1},
-        {"unknown": 1},
-        {"classes": None},
-    ],
-)
-def test_specifications_that_mean_nothing_are_refused(changes: dict[str, object]) -> None:
-    with pytest.raises(pydantic.ValidationError, match=next(iter(changes))):
-        ModelSpec.model_validate(small_spec().model_dump() | changes)
-
-
-def test_thresholds_of_classes_stand_before_the_model_s() -> None:
-    foot, *others = small_spec().classes
-    spec = small_spec(classes=(foot.model_copy(update={"review_threshold": 0.8}), *others), review_threshold=0.4)
-    assert spec.review_thresholds == (0.8, 0.4, 0.4, 0.4)
-    assert ModelSpec.model_validate_json(spec.model_dump_json()) == spec
-
-
-def test_a_manifest_of_before_classes_had_thresholds_is_read(folder: Path) -> None:
-    def forget(manifest: Any) -> None:
-        for entry in manifest["model"]["classes"]:
-            del entry["review_threshold"]
-
-    rewrite_manifest(folder, forget)
-    spec = read_artifact(open_storage(folder)).manifest.model
-    assert spec.review_thresholds == (spec.review_threshold,) * len(spec.classes)
 
 
 # ------------------------------------------------------------------------------------------------------------- damage
@@ -340,21 +288,9 @@ def test_two_swapped_files_refuse_the_artifact(folder: Path) -> None:
         read_artifact(open_storage(folder))
 
 
-def test_another_schema_version_is_incompatible(folder: Path) -> None:
+def test_a_manifest_that_cannot_be_read_refuses_the_artifact(folder: Path) -> None:
     rewrite_manifest(folder, lambda manifest: manifest.update(schema_version=3))
-    with pytest.raises(ArtifactIncompatible, match="schema version 3; this code reads 2"):
-        read_artifact(open_storage(folder))
-
-
-def test_another_schema_is_recognised_whatever_else_it_holds(folder: Path) -> None:
-    replace_manifest(folder, b'{"schema_version": 3, "networks": []}')
-    with pytest.raises(ArtifactIncompatible, match="schema version 3"):
-        read_artifact(open_storage(folder))
-
-
-def test_another_preprocessing_version_is_incompatible(folder: Path) -> None:
-    rewrite_manifest(folder, lambda manifest: manifest["model"]["preprocessing"].update(version=1))  # type: ignore[index]
-    with pytest.raises(ArtifactIncompatible, match="preprocessing version 1; this code reads 3"):
+    with pytest.raises(ArtifactIncompatible, match=f"{folder}.* has schema version 3; this code reads 2"):
         read_artifact(open_storage(folder))
 
 
@@ -362,35 +298,6 @@ def test_a_manifest_of_the_same_content_is_accepted_after_its_checksum_is_made_r
     """The refusals above are for what was changed, not for the rewriting."""
     rewrite_manifest(folder, dict)
     assert read_artifact(open_storage(folder)).files == FILES
-
-
-@pytest.mark.parametrize(
-    "encoded",
-    [b"", b"[]", b"null", b"{}", b"\xff", b'{"schema_version": 2}', b'{"schema_version": 2, "model": {}}', b"[" * 99],
-)
-def test_what_is_no_manifest_is_corrupt(folder: Path, encoded: bytes) -> None:
-    replace_manifest(folder, encoded)
-    with pytest.raises(ArtifactCorrupt, match="not a manifest"):
-        read_artifact(open_storage(folder))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda manifest: manifest.update(unknown=1),
-        lambda manifest: manifest.pop("provenance"),
-        lambda manifest: manifest["model"].update(temperature=-1),
-        lambda manifest: manifest["model"]["architecture"].update(backbone="vgg16"),
-        lambda manifest: manifest["files"].pop(WEIGHTS),
-        lambda manifest: manifest["files"].pop(GOLDEN),
-    ],
-)
-def test_a_manifest_that_breaks_its_schema_is_corrupt(
-    folder: Path, change: Callable[[dict[str, object]], object]
-) -> None:
-    rewrite_manifest(folder, change)
-    with pytest.raises(ArtifactCorrupt, match="does not follow schema version 2"):
-        read_artifact(open_storage(folder))
 
 
 # ------------------------------------------------------------------------------------------- immutable, all or nothing
@@ -443,7 +350,7 @@ def test_an_interrupted_publication_is_completed_by_the_same_content_only(models
 
     manifest = publish(models, created_at=second, source="another place")
     assert read_artifact(models.child("m/1")) == Artifact(manifest, FILES)
-    expected = provenance(first, "one place") if manifest_stands else provenance(second, "another place")
+    expected = small_provenance(first, "one place") if manifest_stands else small_provenance(second, "another place")
     assert manifest.provenance == expected
     assert {key: contents(models)[key] for key in begun} == begun, "what was written stays as it is"
 

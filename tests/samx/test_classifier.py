@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import AttributeHead, ClassEntry
 from samx.classifier import Classifier, Prediction
 from samx.errors import NotARadiographFormat
 from samx.grad_cam import heat_map
+from samx.manifest import AttributeHead, ClassEntry
 from samx.network import Network, to_input
 from samx.preprocessing import preprocess
 from samx.radiograph import read_radiograph

@@ -11,10 +11,10 @@ import numpy.typing as npt
 import onnx
 import pytest
 
-from samx.artifact import ENGINE, GOLDEN
 from samx.classifier import Classifier, Prediction, load_classifier
 from samx.engine import OUTPUTS, OnnxEngine
 from samx.errors import ArtifactCorrupt
+from samx.manifest import ENGINE, GOLDEN
 from samx.torch_engine import TorchEngine, torch_classifier
 from tests.small_artifact import (
     VERSION,

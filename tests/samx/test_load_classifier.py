@@ -12,10 +12,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from samx.artifact import GOLDEN, MANIFEST, WEIGHTS
 from samx.classifier import load_classifier
 from samx.errors import ArtifactCorrupt, ArtifactError
 from samx.golden import GOLDEN_TOLERANCE, make_golden
+from samx.manifest import GOLDEN, MANIFEST, WEIGHTS
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
 from tests.samx.test_classifier import noise, probabilities, scores

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from samx.artifact import GOLDEN, STUDENT, WEIGHTS, Manifest, read_artifact
+from samx.artifact import read_artifact
 from samx.classifier import load_classifier
 from samx.errors import ArtifactCorrupt
+from samx.manifest import GOLDEN, STUDENT, WEIGHTS, Manifest
 from samx.preprocessing import PreprocessingConfig
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier

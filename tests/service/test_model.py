@@ -5,9 +5,9 @@ from typing import NoReturn
 import pytest
 import safetensors.numpy
 
-from samx.artifact import WEIGHTS, AttributeHead
 from samx.classifier import Classifier, load_classifier
 from samx.engine import OnnxEngine
+from samx.manifest import WEIGHTS, AttributeHead
 from samx.torch_engine import torch_classifier
 from service.inference import Inference
 from service.model import Model, tag_of

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import NEVER_ACCEPTED
+from samx.manifest import NEVER_ACCEPTED
 from training.calibration import calibrate, fit_temperature
 from training.config import CrossValidateConfig
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from samx.network import CLASS_HEAD, Network, to_input
 from tests.training.small_run import small_config
 from tests.training.test_finetuning import stripes

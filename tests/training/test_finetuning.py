@@ -8,7 +8,7 @@ import safetensors.torch
 import torch
 from sklearn.covariance import LedoitWolf
 
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from samx.network import CLASS_HEAD, Network, to_input
 from tests.training.small_run import small_config
 from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets

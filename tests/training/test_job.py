@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from samx.artifact import Manifest, read_artifact, resolve
+from samx.artifact import read_artifact, resolve
 from samx.classifier import load_classifier
 from samx.errors import Interrupted, VersionExists, WrongInput
+from samx.manifest import Manifest
 from samx.storage import open_storage
 from tests.training.small_run import small_config, to_toml
 from training.config import LabelConfig, TrainingConfig

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from samx.artifact import NEVER_ACCEPTED
+from samx.manifest import NEVER_ACCEPTED
 from tests.simulated_answers import SimulatedAnswers, simulated_answers, thresholds_of
 from training.review_thresholds import PRIOR_ANSWERS, lowest_cut, review_thresholds, trust
 

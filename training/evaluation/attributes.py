@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from training.evaluation.intervals import mean_of_proportions, proportion, rounded
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from samx.anatomy import NOT_MUSCULOSKELETAL
-from samx.artifact import NEVER_ACCEPTED
+from samx.manifest import NEVER_ACCEPTED
 from training.calibration import Calibration
 from training.dataset import Dataset
 from training.evaluation.classification import Answers, classification_metrics

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from samx.anatomy import label_of_body_part, tag_agrees
-from samx.artifact import ATTRIBUTES
 from samx.classifier import Prediction
+from samx.manifest import ATTRIBUTES
 from training.attribute_labels import NOTHING
 
 PREDICTION_COLUMNS = (

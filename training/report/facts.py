@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from samx.artifact import ModelSpec
 from samx.errors import ObjectNotFound
+from samx.manifest import ModelSpec
 from training.labels import class_order
 from training.model import model_spec
 from training.run import Run, read_table

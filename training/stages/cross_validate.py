@@ -9,7 +9,7 @@ and `cross_validate/metrics.json` (all folds together, each fold, and their spre
 
 from torch import Tensor
 
-from samx.artifact import AttributeName
+from samx.manifest import AttributeName
 from training import distribution
 from training.attribute_labels import attribute_targets
 from training.dataset import Dataset, load_dataset

@@ -10,8 +10,8 @@ and `corrections.csv` (see training.labels). Where a simulated reader is configu
 from typing import Any
 
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
-from samx.artifact import ATTRIBUTES
 from samx.errors import WrongInput
+from samx.manifest import ATTRIBUTES
 from training.attribute_labels import known_attributes, learned_values
 from training.config import SimulatedReaderConfig
 from training.dataset import current_assignments

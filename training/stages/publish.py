@@ -16,22 +16,13 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 
-from samx.artifact import (
-    ENGINE,
-    GOLDEN,
-    STUDENT,
-    WEIGHTS,
-    ModelSpec,
-    Provenance,
-    read_artifact,
-    set_current,
-    write_artifact,
-)
+from samx.artifact import read_artifact, set_current, write_artifact
 from samx.classifier import Classifier, load_classifier
 from samx.cores import available_cores
 from samx.engine import OnnxEngine, Precision
 from samx.errors import VersionExists
 from samx.golden import make_golden
+from samx.manifest import ENGINE, GOLDEN, STUDENT, WEIGHTS, ModelSpec, Provenance
 from samx.phantom import phantom_radiograph
 from samx.storage import open_storage
 from samx.torch_engine import load_network

@@ -17,7 +17,8 @@ import torch
 from PIL import Image
 from pydicom.pixels import apply_modality_lut, apply_voi_lut  # type: ignore[attr-defined]  # not in its __all__
 
-from samx.artifact import WEIGHTS, read_artifact, resolve
+from samx.artifact import read_artifact, resolve
+from samx.manifest import WEIGHTS
 from samx.storage import open_storage
 from samx.torch_engine import load_network, read_tensors
 

@@ -9,9 +9,10 @@ import onnx
 import pytest
 import safetensors.numpy
 
-from samx.artifact import ENGINE, GOLDEN, STUDENT, Artifact, read_artifact, resolve
+from samx.artifact import Artifact, read_artifact, resolve
 from samx.classifier import load_classifier
 from samx.errors import WrongInput
+from samx.manifest import ENGINE, GOLDEN, STUDENT
 from samx.storage import open_storage
 from tests.training.evaluation.conftest import answering_config
 from tests.training.test_job import stop_while_writing
