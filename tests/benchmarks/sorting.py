@@ -37,7 +37,8 @@ from service.sorting.manifest import freeze
 from service.sorting.merging import merge
 from service.sorting.patience import PatientStorage
 from service.sorting.reading import FETCHES_PER_PROCESS, Readers, ReadingConfig
-from service.sorting.sorter import BATCH_SIZE, Capacity, sort_shards
+from service.sorting.shards_in_work import BATCH_SIZE
+from service.sorting.sorter import Capacity, sort_shards
 from tests import s3_server, small_artifact
 from tests.faulty_proxy import faulty_proxy
 from tests.samx.files import dicom, real_folder
