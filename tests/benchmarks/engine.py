@@ -18,29 +18,18 @@ from samx.architecture import ArchitectureConfig, Backbone
 from samx.classifier import Classifier
 from samx.cores import available_cores
 from samx.engine import Engine, OnnxEngine
-from samx.manifest import GOLDEN, WEIGHTS, Manifest, Provenance
+from samx.manifest import GOLDEN, WEIGHTS, Manifest
 from samx.phantom import phantom_radiograph
 from samx.preprocessing import PreprocessingConfig
 from samx.torch_engine import TorchEngine
 from service.model import Model
 from service.upload import Parameters
 from tests.settled_network import settled_network
-from tests.small_artifact import small_spec
+from tests.small_artifact import small_provenance, small_spec
 from training.compiled_engine import export, quantize
 
 SIZE = 224
 STUDENT_BACKBONE: Backbone = "mobilenet_v3_large"
-PROVENANCE = Provenance(
-    created_at="",
-    source="",
-    configuration_sha256="",
-    num_radiographs=0,
-    num_clusters=0,
-    num_decisions=0,
-    readers=(),
-    seed=0,
-    initial_weights="random",
-)
 
 
 def main() -> None:
@@ -117,7 +106,7 @@ def time_grad_cam(backbone: str, classifier: Classifier, rounds: int) -> None:
         name="benchmark",
         version="1",
         model=classifier.spec,
-        provenance=PROVENANCE,
+        provenance=small_provenance(),
         library_versions={},
         files={WEIGHTS: "", GOLDEN: ""},
     )

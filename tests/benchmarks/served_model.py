@@ -23,9 +23,9 @@ from samx.preprocessing import PreprocessingConfig
 from samx.radiograph import read_radiograph
 from samx.storage import open_storage
 from samx.torch_engine import torch_classifier
-from tests.benchmarks.engine import PROVENANCE, STUDENT_BACKBONE
+from tests.benchmarks.engine import STUDENT_BACKBONE
 from tests.settled_network import settled_network
-from tests.small_artifact import LABELS, small_spec
+from tests.small_artifact import LABELS, small_provenance, small_spec
 from training.compiled_engine import export, quantize
 
 NAME = "serving"
@@ -60,7 +60,7 @@ def write_models(folder: Path, student_backbone: Backbone = STUDENT_BACKBONE) ->
         storage = open_storage(folder / name)
         write_artifact(
             storage, name=NAME, version="1", model=large.spec, cpu_model=student.spec if student else None,
-            provenance=PROVENANCE, files=files,
+            provenance=small_provenance(), files=files,
         )  # fmt: skip
         set_current(storage, name=NAME, version="1")
         models[name] = folder / name / NAME
