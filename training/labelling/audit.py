@@ -1,10 +1,12 @@
 """Which radiographs are most likely under the wrong label, so that a second look goes where it pays.
 
-Four witnesses, none of which has learned from the radiograph's own cluster: the labels of its nearest neighbours in
-other clusters, a linear probe fitted without its cluster (as confident learning asks for predictions out of sample,
-Northcutt et al. 2021), its tags, and how far it lies from its cluster. After phase 2 the out-of-fold answers of the
-classifier join them where they contradict the label. It has learned from others of the cluster and repeats three in
-four of their errors, so that its consent says nothing, and its dissent less than that of the others.
+Four witnesses, none of which has learned from the name of the radiograph's own cluster: the labels of its nearest
+neighbours in other clusters, a linear probe fitted without its cluster (as confident learning asks for predictions out
+of sample, Northcutt et al. 2021), its tags, and how far it lies from its cluster. What somebody has looked at alone is
+no echo of a cluster's name: neighbours and probe heed it in the same cluster, too, so that every answer of the reader
+says something of those that resemble it. After phase 2 the out-of-fold answers of the classifier join them where they
+contradict the label. It has learned from others of the cluster and repeats three in four of their errors, so that its
+consent says nothing, and its dissent less than that of the others.
 
 Shape suffixes: N radiographs, D dimensions, L labels, K neighbours.
 """
@@ -13,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from samx.anatomy import DISCARD, MIXED, NOT_MUSCULOSKELETAL
 from training.labelling.reading import Reading
@@ -24,6 +27,8 @@ _WEIGHTS = {"neighbours": 0.5, "probe": 1.0, "tag": 1.0, "classifier": 0.5}
 _DISTANCE_WEIGHT = 0.15
 _NUM_FOLDS = 5
 _MEMBERS_PER_CLUSTER = 64
+_LOOKED_AT = 5.0
+"""How many radiographs that were named with their cluster one counts for that somebody has looked at alone."""
 _WORTH_SAYING = 0.3
 _LARGEST_GROUP = 12
 _STRONG = 0.2
@@ -76,8 +81,8 @@ def suspects(
     if not len(asked) or len(set(label_N[label_N >= 0].tolist())) < 2:
         return []
     shares = {
-        "neighbours": _neighbour_shares(reading, label_N, neighbours_NK, len(names)),
-        "probe": _probe_shares(reading, label_N, features_ND, len(names)),
+        "neighbours": _neighbour_shares(reading, label_N, seen, neighbours_NK, len(names)),
+        "probe": _probe_shares(reading, label_N, seen, features_ND, len(names)),
         "tag": _one_hot([number.get(tag, -1) for tag in tags], len(names)),
         "classifier": _dissent(answers, label_N, number),
     }
@@ -131,17 +136,22 @@ def _groups(ranked: Sequence[int], reading: Reading, alternative_N: Positions) -
     return {group[0]: tuple(group) for of_kind in groups.values() for group in of_kind}
 
 
-def _neighbour_shares(reading: Reading, label_N: Positions, neighbours_NK: Positions, num_labels: int) -> Array:
-    """Share of each label among the neighbours that are in other clusters."""
-    counted = (label_N[neighbours_NK] >= 0) & (reading.cluster_N[neighbours_NK] != reading.cluster_N[:, None])
-    rows, columns = counted.nonzero()
+def _neighbour_shares(
+    reading: Reading, label_N: Positions, seen_N: npt.NDArray[np.bool_], neighbours_NK: Positions, num_labels: int
+) -> Array:
+    """Share of each label among the neighbours that are in other clusters or were looked at alone."""
+    elsewhere_NK = reading.cluster_N[neighbours_NK] != reading.cluster_N[:, None]
+    weights_NK = np.where(seen_N[neighbours_NK], _LOOKED_AT, elsewhere_NK) * (label_N[neighbours_NK] >= 0)
+    rows, columns = weights_NK.nonzero()
     shares = np.zeros((len(label_N), num_labels), np.float32)
-    np.add.at(shares, (rows, label_N[neighbours_NK[rows, columns]]), 1.0)
-    result: Array = shares / np.maximum(counted.sum(1), 5)[:, None]  # few neighbours elsewhere say little
+    np.add.at(shares, (rows, label_N[neighbours_NK[rows, columns]]), weights_NK[rows, columns])
+    result: Array = shares / np.maximum(weights_NK.sum(1), 5)[:, None]  # few neighbours elsewhere say little
     return result.astype(np.float32)
 
 
-def _probe_shares(reading: Reading, label_N: Positions, features_ND: Array, num_labels: int) -> Array:
+def _probe_shares(
+    reading: Reading, label_N: Positions, seen_N: npt.NDArray[np.bool_], features_ND: Array, num_labels: int
+) -> Array:
     """Probabilities of a probe that has not seen the radiograph's cluster; no label is its own cluster's echo."""
     extended = with_bias(features_ND)
     width = extended.shape[1]
@@ -156,9 +166,12 @@ def _probe_shares(reading: Reading, label_N: Positions, features_ND: Array, num_
         one_hot = np.eye(num_labels, dtype=np.float32)[label_N[members]]
         grams[fold_of[cluster_id]] += extended[members].T @ extended[members]
         crosses[fold_of[cluster_id]] += extended[members].T @ one_hot
+    looked = np.flatnonzero(seen_N & (label_N >= 0))
+    weighted = _LOOKED_AT * extended[looked]
+    gram, cross = weighted.T @ extended[looked], weighted.T @ np.eye(num_labels, dtype=np.float32)[label_N[looked]]
     shares = np.zeros((len(label_N), num_labels), np.float32)
     for fold in range(_NUM_FOLDS):
-        weights_DL = solve_ridge(grams.sum(0) - grams[fold], crosses.sum(0) - crosses[fold])
+        weights_DL = solve_ridge(grams.sum(0) - grams[fold] + gram, crosses.sum(0) - crosses[fold] + cross)
         inside = [reading.members[cluster_id] for cluster_id in clusters if fold_of[cluster_id] == fold]
         if inside:
             positions = np.concatenate(inside)

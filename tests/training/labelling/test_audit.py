@@ -66,6 +66,21 @@ def test_strays_of_one_cluster_and_kind_are_shown_together(tmp_path: Path) -> No
     assert "its tag says foot" in first["reasons"]
 
 
+def test_an_answer_says_something_of_those_that_resemble_it_in_the_same_cluster(audited: Desk) -> None:
+    # Cluster 0 is called hand, with 0, 12, 24 and so on in it; nothing elsewhere says that they are wrists.
+    members = audited.reading.members[0].tolist()
+    before = _scores(audited)
+    similarity = audited.pool.features_ND @ audited.pool.features_ND[members[1]]
+    asked = [position for position in members if position != members[1] and position not in STRAYS]
+    _decide(audited, {"action": "correct", "radiographs": [members[1]], "label": "wrist"})
+    after = _scores(audited)
+    nearest = max(asked, key=lambda position: similarity[position])
+    assert after[nearest] > before[nearest] + 0.02
+    assert all(abs(after[position] - before[position]) < 0.02 for position in audited.reading.members[5].tolist())
+    _decide(audited, {"action": "correct", "radiographs": [members[1]], "label": KINDS[0]})  # confirmed in its place
+    assert _scores(audited)[nearest] <= before[nearest]
+
+
 def test_answers_of_the_classifier_join_after_phase_2(audited: Desk) -> None:
     keys = audited.pool.keys
     rows = [{"key": key, "answer": "wrist", "probability": "0.98"} for key in (keys[100], "elsewhere.png")]
@@ -89,6 +104,10 @@ def _ranked(desk: Desk, answers: dict[int, tuple[str, float]]) -> list[int]:
     assert desk._neighbours_NK is not None
     found = suspects(desk.reading, desk.pool.features_ND, desk._neighbours_NK, [""] * 240, answers, limit=240)
     return [suspect.position for suspect in found]
+
+
+def _scores(desk: Desk) -> dict[int, float]:
+    return {item["position"]: item["score"] for item in desk.audit(240)["items"]}
 
 
 def test_nothing_to_audit_before_two_labels(desk: Desk, decide: Decide) -> None:
