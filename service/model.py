@@ -92,9 +92,10 @@ class Model:
         """Images that are worth computing together at most.
 
         Two cores without AVX-512, a thread each: ONNX Runtime takes 38.7, 37.5, 36.9 and 36.8 ms of ResNet-18 for an
-        image of a batch of 1, 2, 4 and 8, and 92 or 93 of ResNet-50 in any. Others have more to do per call.
+        image of a batch of 1, 2, 4 and 8, and 92 or 93 of ResNet-50 in any. Who waits for three others waits longer
+        than that saves: see tests/benchmarks/README.md. Others have more to do per call.
         """
-        return 4 if self._classifier.engine.name.startswith("onnxruntime") else 8
+        return 2 if self._classifier.engine.name.startswith("onnxruntime") else 8
 
     def warm_up(self, sizes: Iterable[int]) -> None:
         """Classify batches of these sizes, so that the first requests are as quick as the later ones."""

@@ -51,7 +51,7 @@ class Settings(pydantic.BaseModel):
     threads: int = pydantic.Field(default_factory=lambda: min(available_cores(), 8), ge=1)
     """Radiographs read at the same time; the cores are divided among them."""
     max_batch_size: Annotated[Literal[1, 2, 4, 8, 16, 32] | None, pydantic.BeforeValidator(_number)] = None
-    """Radiographs that go through the network together at most. By default 8, but 4 where ONNX Runtime computes it on
+    """Radiographs that go through the network together at most. By default 8, but 2 where ONNX Runtime computes it on
     CPUs: there a batch takes almost as long as its images one by one, and all of them wait for the last."""
     max_waiting: int = pydantic.Field(default=16, ge=0)
     """Requests that may wait beyond those in work; more are refused (503). Each holds its body in memory."""

@@ -124,6 +124,6 @@ def test_onnx_runtime_is_given_fewer_images_at_a_time_than_torch(
     by_torch, manifest = load_classifier(small_artifact)
     tensors = safetensors.numpy.load_file(small_artifact / manifest.version / WEIGHTS)
     compiled = Classifier(by_torch.spec, OnnxEngine(small_engines["fp32"], 1), tensors)
-    for classifier, expected in ((compiled, 4), (by_torch, 8)):
+    for classifier, expected in ((compiled, 2), (by_torch, 8)):
         model = Model(classifier, manifest, url="", metrics=None, max_body_bytes=1)
         assert model.largest_batch == expected
