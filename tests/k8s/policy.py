@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.k8s.rendering import Objects, labels, named, selects, workloads
 
@@ -243,7 +244,8 @@ def every_pod_has_a_network_policy(objects: Objects) -> Faults:
 
 
 def network_policies_are_narrow(objects: Objects) -> Faults:
-    """Out to names, S3 and the own component only; in from those named."""
+    """Out to names, S3, the own component and the traces' collector only; in from those named."""
+    collector, reached = _collector(objects), False
     for name, policy in named(objects, "NetworkPolicy").items():
         spec = policy["spec"]
         if set(spec.get("policyTypes", [])) != {"Ingress", "Egress"}:
@@ -251,7 +253,9 @@ def network_policies_are_narrow(objects: Objects) -> Faults:
         for rule in spec.get("egress") or []:
             peers, ports = rule.get("to"), {port["port"] for port in rule.get("ports", [])}
             among_themselves = peers == [{"podSelector": spec["podSelector"]}]
-            if not peers or (not among_themselves and not (ports and ports <= ALLOWED_PORTS)):
+            to_collector = name == "samx-service" and collector is not None and (peers, ports) == collector
+            reached |= to_collector
+            if not peers or not (among_themselves or to_collector or (ports and ports <= ALLOWED_PORTS)):
                 yield f"NetworkPolicy/{name}: lets out to {peers}, ports {ports}"
             for peer in peers or []:
                 block = peer.get("ipBlock", {})
@@ -260,6 +264,18 @@ def network_policies_are_narrow(objects: Objects) -> Faults:
         for rule in spec.get("ingress") or []:
             if not rule.get("from"):
                 yield f"NetworkPolicy/{name}: lets everybody in"
+    if collector is not None and not reached:
+        yield "NetworkPolicy/samx-service: the collector of SAMX_TRACES_URL cannot be reached"
+
+
+def _collector(objects: Objects) -> tuple[list[dict[str, Any]], set[int]] | None:
+    """The peers and ports of a rule that lets the service reach `http://name.namespace:port/...`, where one is set."""
+    urls = (one.get("data", {}).get("SAMX_TRACES_URL") for one in named(objects, "ConfigMap").values())
+    if not (url := next(filter(None, urls), None)):
+        return None
+    parts = urlsplit(url)
+    namespace = str(parts.hostname).split(".")[1]
+    return [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}}], {parts.port or 0}
 
 
 def references_exist(objects: Objects) -> Faults:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.k8s.policy import RULES
-from tests.k8s.rendering import K8S, OVERLAYS, Objects, find, render
+from tests.k8s.rendering import K8S, OVERLAYS, Objects, find, named, render
 
 Change = Callable[[Objects], Any]
 
@@ -48,6 +48,12 @@ def job(objects: Objects, name: str = "samx-training") -> dict[str, Any]:
 def policy(objects: Objects, name: str = "samx-service") -> dict[str, Any]:
     spec: dict[str, Any] = find(objects, "NetworkPolicy", name)["spec"]
     return spec
+
+
+def configuration(objects: Objects) -> dict[str, str]:
+    (found,) = (one for name, one in named(objects, "ConfigMap").items() if name.startswith("samx-service-"))
+    data: dict[str, str] = found["data"]
+    return data
 
 
 def matched(objects: Objects, kind: str, name: str = "samx-service") -> dict[str, str]:
@@ -164,6 +170,7 @@ BROKEN: dict[str, list[tuple[str, Change]]] = {
         ("to everybody", lambda o: policy(o)["egress"].append({})),
         ("any port", lambda o: policy(o)["egress"][1].pop("ports")),
         ("another port", lambda o: policy(o)["egress"][1]["ports"].append({"port": 22})),
+        ("collector", lambda o: configuration(o).update(SAMX_TRACES_URL="http://collector.elsewhere:4318/v1/traces")),
         ("metadata", lambda o: policy(o)["egress"][1]["to"][0].update(ipBlock={"cidr": "0.0.0.0/0"})),
         ("from everybody", lambda o: policy(o, "samx-labelling").update(ingress=[{}])),
     ],
