@@ -207,7 +207,7 @@ def _reasons(shares: Mapping[str, Array], position: int, names: Sequence[str], l
     name = in_words(names[label])
     reasons = []
     if (share := shares["neighbours"][position, label]) >= _WORTH_SAYING:
-        reasons.append(f"{share:.0%} of its neighbours in other clusters are {name}")
+        reasons.append(f"{share:.0%} of its neighbours in other clusters, or looked at, are {name}")
     if (share := shares["classifier"][position, label]) >= _WORTH_SAYING:
         reasons.append(f"classifier: {name} {share:.2f}")
     if (share := shares["probe"][position, label]) >= _WORTH_SAYING:
