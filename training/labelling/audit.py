@@ -152,7 +152,7 @@ def _neighbour_shares(
 def _probe_shares(
     reading: Reading, label_N: Positions, seen_N: npt.NDArray[np.bool_], features_ND: Array, num_labels: int
 ) -> Array:
-    """Probabilities of a probe that has not seen the radiograph's cluster; no label is its own cluster's echo."""
+    """Probabilities of a probe that has seen nothing of the radiograph's cluster but what somebody has looked at."""
     extended = with_bias(features_ND)
     width = extended.shape[1]
     grams = np.zeros((_NUM_FOLDS, width, width), np.float32)
