@@ -10,17 +10,11 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 from samx.anatomy import DISCARD, MIXED
-from training.labelling.decisions import Redo, Round, Undo
-from training.labelling.reading import Reading, active
+from training.labelling.reading import Reading, active, decisions_that_stand
 
 _RECENT = 50
 SECOND_READING_CLUSTERS = 40
 """Clusters of the sample that a second reader is shown."""
-
-
-def num_decisions(reading: Reading) -> int:
-    """Decisions that count: names, splits, corrections and second readings; not what was undone."""
-    return sum(not isinstance(entry.decision, Undo | Redo | Round) for entry in active(reading))
 
 
 def progress(reading: Reading) -> dict[str, Any]:
@@ -30,12 +24,13 @@ def progress(reading: Reading) -> dict[str, Any]:
     seconds = statistics.median(entry.seconds for entry in recent if entry.seconds is not None) if recent else None
     per_decision = [len(getattr(entry.decision, "clusters", ())) or 1 for entry in recent]
     left = len(reading.undecided)
-    decisions = num_decisions(reading)
+    standing = decisions_that_stand(reading.entries)
+    decisions = len(standing)
     clusters, radiographs = Counter[str](), Counter[str]()
     for cluster_id, given in reading.labels.items():
         clusters[given.label] += 1
         radiographs[given.label] += len(reading.members[cluster_id])
-    readers = Counter(entry.reader for entry in active(reading) if not isinstance(entry.decision, Undo | Redo | Round))
+    readers = Counter(entry.reader for entry in standing)
     return {
         "clusters": len(reading.members),
         "named": len(reading.labels),

@@ -264,3 +264,17 @@ class Reading:
 def active(reading: Reading) -> Sequence[Entry]:
     """Entries that count."""
     return [entry for entry in reading.entries if entry.number not in reading.undone]
+
+
+def decisions_that_stand(entries: Sequence[Entry]) -> list[Entry]:
+    """Names, splits, corrections and second readings that were not undone: a key press each, whatever it is about."""
+    undone = set[int]()
+    for entry in entries:
+        match entry.decision:
+            case Undo(entry=number):
+                undone.add(number)
+            case Redo(entry=number):
+                undone.discard(number)
+    return [
+        entry for entry in entries if entry.number not in undone and not isinstance(entry.decision, Undo | Redo | Round)
+    ]

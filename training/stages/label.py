@@ -15,7 +15,8 @@ from samx.manifest import ATTRIBUTES
 from training.attribute_labels import known_attributes, learned_values
 from training.config import SimulatedReaderConfig
 from training.dataset import current_assignments
-from training.labelling.record import log_of_table
+from training.labelling.reading import decisions_that_stand
+from training.labelling.record import log_of_table, parse_log
 from training.labels import (
     CLUSTER_LABEL_COLUMNS,
     RADIOGRAPH_LABEL_COLUMNS,
@@ -68,7 +69,8 @@ def label(run: Run) -> None:
     run.write_json("label/attributes.json", learned_values(rows, config.smallest_value))
     run.write_json("label/classes.json", classes)
     injected = {str(row["key"]): str(row["label"]) for row in rows}
-    run.write_json("label/summary.json", _summary(decisions, corrections, assignments, injected, truth))
+    num_decisions = _num_decisions(run, otherwise=len(decisions) + len(corrections))
+    run.write_json("label/summary.json", _summary(decisions, corrections, num_decisions, assignments, injected, truth))
 
 
 def _simulate(
@@ -92,17 +94,25 @@ def _simulate(
     run.write_csv(CLUSTER_LABELS, decisions, CLUSTER_LABEL_COLUMNS)
 
 
+def _num_decisions(run: Run, *, otherwise: int) -> int:
+    """How often a reader decided; one decision may name many clusters or correct many radiographs."""
+    if not run.storage.exists(AUDIT_LOG):
+        return otherwise
+    return len(decisions_that_stand(parse_log(run.read(AUDIT_LOG), run.storage.url)))
+
+
 def _summary(
     decisions: list[ClusterDecision],
     corrections: dict[str, str],
+    num_decisions: int,
     assignments: dict[str, int],
     injected: dict[str, str],
     truth: dict[str, str],
 ) -> dict[str, object]:
     num_radiographs = len(assignments)
     summary: dict[str, object] = {
-        "num_decisions": len(decisions) + len(corrections),
-        "decisions_per_1000": round(1000 * (len(decisions) + len(corrections)) / num_radiographs, 1),
+        "num_decisions": num_decisions,
+        "decisions_per_1000": round(1000 * num_decisions / num_radiographs, 1),
         "num_corrections": len(corrections),
         "num_clusters_discarded": sum(decision.label == DISCARD for decision in decisions),
         "num_clusters_mixed": sum(decision.label == MIXED for decision in decisions),

@@ -69,8 +69,8 @@ def test_run_named_through_the_page_goes_through_phase_2(export: Path, tmp_path:
             decide(action="name", clusters=[cluster_id], label=middle.replace("not_musculoskeletal", "discard"))
         assert run_all(config) == "awaiting labels"  # one cluster has no name yet
         decide(action="name", clusters=left[-1:], label="mixed")
-        moved = client.get(f"/api/clusters/{left[0]}").json()["random"][0]
-        decide(action="correct", radiographs=[moved], label="patella")
+        moved, too = client.get(f"/api/clusters/{left[0]}").json()["random"][:2]
+        decide(action="correct", radiographs=[moved, too], label="patella")
         assert client.get("/api/state").json()["progress"]["complete"]
         about = client.get("/api/run").json()
         assert not about["command"].endswith("--again-from label")
@@ -81,10 +81,11 @@ def test_run_named_through_the_page_goes_through_phase_2(export: Path, tmp_path:
         suspects = client.get("/api/audit?limit=500").json()["items"]
         assert any("classifier: " in reason for suspect in suspects for reason in suspect["reasons"])
     injected = {row["key"]: row for row in Run(config).read_csv("label/labels.csv")}
-    assert injected[keys[moved]]["label"] == "patella"
+    assert injected[keys[moved]]["label"] == injected[keys[too]]["label"] == "patella"
     assert {row["cluster_id"] for row in injected.values()} & {str(first), str(second)}
     summary = Run(config).read_json("label/summary.json")
-    assert summary["num_corrections"] == 1
+    assert summary["num_corrections"] == 2
+    assert summary["num_decisions"] == 1 + len(left) + 1  # a split, a name each, one for both radiographs
     assert summary["readers"] == ["AB"]
 
 
