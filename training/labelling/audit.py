@@ -157,18 +157,21 @@ def _probe_shares(
     width = extended.shape[1]
     grams = np.zeros((_NUM_FOLDS, width, width), np.float32)
     crosses = np.zeros((_NUM_FOLDS, width, num_labels), np.float32)
+
+    def sums(positions: Positions) -> tuple[Array, Array]:
+        chosen, one_hot = extended[positions], np.eye(num_labels, dtype=np.float32)[label_N[positions]]
+        return chosen.T @ chosen, chosen.T @ one_hot
+
     generator = np.random.default_rng(0)
     clusters = [cluster_id for cluster_id in reading.members if cluster_id in reading.labels]
     fold_of = dict(zip(generator.permutation(clusters).tolist(), np.arange(len(clusters)) % _NUM_FOLDS, strict=True))
     for cluster_id in clusters:
         members = generator.permutation(reading.members[cluster_id])[:_MEMBERS_PER_CLUSTER]
         members = members[label_N[members] >= 0]
-        one_hot = np.eye(num_labels, dtype=np.float32)[label_N[members]]
-        grams[fold_of[cluster_id]] += extended[members].T @ extended[members]
-        crosses[fold_of[cluster_id]] += extended[members].T @ one_hot
-    looked = np.flatnonzero(seen_N & (label_N >= 0))
-    weighted = _LOOKED_AT * extended[looked]
-    gram, cross = weighted.T @ extended[looked], weighted.T @ np.eye(num_labels, dtype=np.float32)[label_N[looked]]
+        gram, cross = sums(members)
+        grams[fold_of[cluster_id]] += gram
+        crosses[fold_of[cluster_id]] += cross
+    gram, cross = (_LOOKED_AT * part for part in sums(np.flatnonzero(seen_N & (label_N >= 0))))
     shares = np.zeros((len(label_N), num_labels), np.float32)
     for fold in range(_NUM_FOLDS):
         weights_DL = solve_ridge(grams.sum(0) - grams[fold] + gram, crosses.sum(0) - crosses[fold] + cross)

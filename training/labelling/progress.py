@@ -20,7 +20,7 @@ SECOND_READING_CLUSTERS = 40
 def progress(reading: Reading) -> dict[str, Any]:
     """Figures for the page: how much is named, by whom, how fast."""
     covered = sum(len(reading.members[cluster_id]) for cluster_id in reading.labels)
-    recent = [entry for entry in active(reading) if entry.seconds is not None][-_RECENT:]
+    recent = [entry for entry in active(reading.entries) if entry.seconds is not None][-_RECENT:]
     seconds = statistics.median(entry.seconds for entry in recent if entry.seconds is not None) if recent else None
     per_decision = [len(getattr(entry.decision, "clusters", ())) or 1 for entry in recent]
     left = len(reading.undecided)

@@ -186,7 +186,7 @@ class Reading:
         self.corrections: dict[int, Given] = {}
         self.second_readings: dict[str, dict[int, str]] = defaultdict(dict)
         self.round = 1
-        self.undone: set[int] = set()
+        self.undone = undone(self.entries)
         self._done: dict[str, list[int]] = defaultdict(list)
         self._redoable: dict[str, list[int]] = defaultdict(list)
         for entry in self.entries:
@@ -199,12 +199,10 @@ class Reading:
         """What can be undone and done again after an entry."""
         match entry.decision:
             case Undo(entry=number):
-                self.undone.add(number)
                 author = self.entries[number - 1].reader
                 self._done[author] = [one for one in self._done[author] if one != number]
                 self._redoable[entry.reader].append(number)
             case Redo(entry=number):
-                self.undone.discard(number)
                 self._done[self.entries[number - 1].reader].append(number)
                 self._redoable[entry.reader] = [one for one in self._redoable[entry.reader] if one != number]
             case Round():
@@ -261,20 +259,24 @@ class Reading:
                 )
 
 
-def active(reading: Reading) -> Sequence[Entry]:
-    """Entries that count."""
-    return [entry for entry in reading.entries if entry.number not in reading.undone]
-
-
-def decisions_that_stand(entries: Sequence[Entry]) -> list[Entry]:
-    """Names, splits, corrections and second readings that were not undone: a key press each, whatever it is about."""
-    undone = set[int]()
+def undone(entries: Sequence[Entry]) -> set[int]:
+    """Numbers of the entries that were taken back and not done again."""
+    numbers = set[int]()
     for entry in entries:
         match entry.decision:
             case Undo(entry=number):
-                undone.add(number)
+                numbers.add(number)
             case Redo(entry=number):
-                undone.discard(number)
-    return [
-        entry for entry in entries if entry.number not in undone and not isinstance(entry.decision, Undo | Redo | Round)
-    ]
+                numbers.discard(number)
+    return numbers
+
+
+def active(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries that count."""
+    taken_back = undone(entries)
+    return [entry for entry in entries if entry.number not in taken_back]
+
+
+def decisions_that_stand(entries: Sequence[Entry]) -> list[Entry]:
+    """Names, splits, corrections and second readings that count: a key press each, whatever it is about."""
+    return [entry for entry in active(entries) if not isinstance(entry.decision, Undo | Redo | Round)]

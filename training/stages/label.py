@@ -1,10 +1,11 @@
 """Stage label: read the decisions about clusters, and inject them as labels of radiographs.
 
 Reads the clusters and, at the top of the run, what the reader left there: `cluster_labels.csv`, `cluster_members.csv`
-and `corrections.csv` (see training.labels). Where a simulated reader is configured it writes `cluster_labels.csv`,
-`radiograph_labels.csv` and `audit_log.jsonl` first; nothing else in the job reads the truth file. Writes
-`label/labels.csv` (a label per radiograph that is learned from, with view and laterality where they are known),
-`label/classes.json`, `label/attributes.json` (the views and lateralities that are learned) and `label/summary.json`.
+and `corrections.csv` (see training.labels); `audit_log.jsonl`, where there is one, only says how often a reader
+decided. Where a simulated reader is configured it writes `cluster_labels.csv`, `radiograph_labels.csv` and
+`audit_log.jsonl` first; nothing else in the job reads the truth file. Writes `label/labels.csv` (a label per radiograph
+that is learned from, with view and laterality where they are known), `label/classes.json`, `label/attributes.json` (the
+views and lateralities that are learned) and `label/summary.json`.
 """
 
 from typing import Any
