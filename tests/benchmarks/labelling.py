@@ -124,7 +124,7 @@ class ScriptedReader:
             opened = self._decide({"action": "split", "clusters": [cluster_id], "parts": parts})["opened"]
             self.depth |= dict.fromkeys(opened, self.depth.get(cluster_id, 0) + 1)
             return
-        together = [cluster_id]
+        together, taken_out = [cluster_id], 0
         if self.groups:
             for other in shown["group"][1:]:
                 self._look(other["positions"])
@@ -132,8 +132,8 @@ class ScriptedReader:
                 if named == label and agreed >= 0.8:
                     together.append(other["id"])
                 else:
-                    self.num_decisions += 1  # taken out of the group
-        self._decide({"action": "name", "clusters": together, "label": label})
+                    taken_out += 1
+        self._decide({"action": "name", "clusters": together, "label": label}, taken_out)
 
     def _majority(self, positions: Sequence[int]) -> tuple[str, float]:
         label, count = Counter(self.truth[list(positions)]).most_common(1)[0]
@@ -142,10 +142,10 @@ class ScriptedReader:
     def _look(self, positions: Sequence[int]) -> None:
         self.seen.update(positions)
 
-    def _decide(self, wish: dict[str, Any]) -> dict[str, Any]:
-        self.num_decisions += 1
-        number = self.desk.reading.number
-        return self.desk.decide(Request.model_validate({"reader": READER, "seen": number, "wish": wish}))
+    def _decide(self, wish: dict[str, Any], taken_out: int = 0) -> dict[str, Any]:
+        self.num_decisions += 1 + taken_out
+        common = {"reader": READER, "seen": self.desk.reading.number, "taken_out": taken_out}
+        return self.desk.decide(Request.model_validate(common | {"wish": wish}))
 
     def _note(self, curve: Curve) -> None:
         curve.add(self.num_decisions, len(self.seen), self.accuracy())

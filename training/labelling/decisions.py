@@ -140,6 +140,8 @@ class Entry(Record):
     """From when it was on the screen to the decision."""
     shown: int = 0
     """Radiographs on the screen."""
+    taken_out: int = 0
+    """Of those proposed together, which the reader took out before deciding: a key press each."""
     before: dict[str, str] = {}
     """Label of each cluster or radiograph before; empty where it had none."""
     decision: Decision

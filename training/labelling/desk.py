@@ -61,6 +61,7 @@ class Request(Model):
     """Number of the last entry that the page knows."""
     seconds: float | None = pydantic.Field(default=None, ge=0, le=86_400)
     shown: int = pydantic.Field(default=0, ge=0, le=100_000)
+    taken_out: int = pydantic.Field(default=0, ge=0, le=100_000)
     source: Source = ""
     force: bool = False
     """Decide although another reader has decided about the same since `seen`."""
@@ -259,6 +260,7 @@ class Desk:
             source=request.source,
             seconds=None if request.seconds is None else round(request.seconds, 2),
             shown=request.shown,
+            taken_out=request.taken_out,
             before=self.reading.labels_before(decision),
             decision=decision,
         )

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score
 
 from samx.anatomy import DISCARD, MIXED
-from training.labelling.reading import Reading, active, decisions_that_stand
+from training.labelling.reading import Reading, active, decisions_by_reader
 
 _RECENT = 50
 SECOND_READING_CLUSTERS = 40
@@ -24,13 +24,12 @@ def progress(reading: Reading) -> dict[str, Any]:
     seconds = statistics.median(entry.seconds for entry in recent if entry.seconds is not None) if recent else None
     per_decision = [len(getattr(entry.decision, "clusters", ())) or 1 for entry in recent]
     left = len(reading.undecided)
-    standing = decisions_that_stand(reading.entries)
-    decisions = len(standing)
+    readers = decisions_by_reader(reading.entries)
+    decisions = readers.total()
     clusters, radiographs = Counter[str](), Counter[str]()
     for cluster_id, given in reading.labels.items():
         clusters[given.label] += 1
         radiographs[given.label] += len(reading.members[cluster_id])
-    readers = Counter(entry.reader for entry in standing)
     return {
         "clusters": len(reading.members),
         "named": len(reading.labels),

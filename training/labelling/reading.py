@@ -1,6 +1,6 @@
 """The state of a reading: what the decisions in the log make of the clusters."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -277,6 +277,13 @@ def active(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.number not in taken_back]
 
 
-def decisions_that_stand(entries: Sequence[Entry]) -> list[Entry]:
-    """Names, splits, corrections and second readings that count: a key press each, whatever it is about."""
-    return [entry for entry in active(entries) if not isinstance(entry.decision, Undo | Redo | Round)]
+def decisions_by_reader(entries: Sequence[Entry]) -> Counter[str]:
+    """Names, splits, corrections and second readings that count: a key press each, whatever it is about.
+
+    What was taken out of those proposed together was a key press, too.
+    """
+    decisions = Counter[str]()
+    for entry in active(entries):
+        if not isinstance(entry.decision, Undo | Redo | Round):
+            decisions[entry.reader] += 1 + entry.taken_out
+    return decisions

@@ -43,7 +43,7 @@ _VIEWS = ("AP", "PA", "LAT", "OBL", "AXIAL")
 _LATERALITIES = ("L", "R", "B")
 _COMPRESSED = (Middleware(GZipMiddleware, minimum_size=2000, compresslevel=3),)
 """For JSON; pictures are compressed already."""
-_COMMON = ("reader", "seen", "seconds", "shown", "source", "force", "id")
+_COMMON = ("reader", "seen", "seconds", "shown", "taken_out", "source", "force", "id")
 
 
 def application(desk: Desk, pictures: Pictures, *, title: str, command: str, token: str | None = None) -> ASGIApp:

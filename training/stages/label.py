@@ -16,7 +16,7 @@ from samx.manifest import ATTRIBUTES
 from training.attribute_labels import known_attributes, learned_values
 from training.config import SimulatedReaderConfig
 from training.dataset import current_assignments
-from training.labelling.reading import decisions_that_stand
+from training.labelling.reading import decisions_by_reader
 from training.labelling.record import log_of_table, parse_log
 from training.labels import (
     CLUSTER_LABEL_COLUMNS,
@@ -99,7 +99,7 @@ def _num_decisions(run: Run, *, otherwise: int) -> int:
     """How often a reader decided; one decision may name many clusters or correct many radiographs."""
     if not run.storage.exists(AUDIT_LOG):
         return otherwise
-    return len(decisions_that_stand(parse_log(run.read(AUDIT_LOG), run.storage.url)))
+    return decisions_by_reader(parse_log(run.read(AUDIT_LOG), run.storage.url)).total()
 
 
 def _summary(

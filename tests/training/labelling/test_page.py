@@ -346,6 +346,7 @@ def test_group_is_named_at_once_without_the_row_taken_out(page: Page, server: Se
         if alike["group_size"] > 2:
             break
     assert alike["group_size"] > 1  # how many look alike depends on the processor: features are learned
+    decisions = server.state()["progress"]["decisions"]
     page.reload()
     ready(page)
     go_to(page, alike["id"])
@@ -362,6 +363,7 @@ def test_group_is_named_at_once_without_the_row_taken_out(page: Page, server: Se
     assert labels[ids[1]] is None
     assert {labels[number] for number in [ids[0], *ids[2:]]} == {"wrist"}
     assert server.state()["history"][0]["clusters"] == sorted([ids[0], *ids[2:]])
+    assert server.state()["progress"]["decisions"] == decisions + 2  # a name, and a row taken out
 
 
 def test_one_radiograph_is_moved_out_in_the_viewer(page: Page, server: Server) -> None:

@@ -23,6 +23,14 @@ def test_progress_counts_what_counts(desk: Desk, decide: Decide) -> None:
     assert not found["complete"]
 
 
+def test_what_was_taken_out_was_decided_too_and_is_taken_back_with_the_rest(desk: Desk, decide: Decide) -> None:
+    wish = {"action": "name", "clusters": [0, 6], "label": "hand"}
+    desk.decide(Request.model_validate({"reader": "AB", "seen": 0, "taken_out": 3, "wish": wish}))
+    assert progress(desk.reading)["readers"] == [{"reader": "AB", "decisions": 4}]
+    decide("undo")
+    assert progress(desk.reading)["decisions"] == 0
+
+
 def test_time_left_follows_from_recent_decisions(desk: Desk) -> None:
     assert progress(desk.reading)["seconds_left"] is None
     for number, (clusters, seconds) in enumerate((([0], 2.0), ([1, 2, 3], 4.0), ([4, 5], 9.0))):

@@ -185,7 +185,7 @@ function answer(label) {
   const radiographs = label === item.alternative ? left(item) : [item.position];
   decide({
     action: "correct", radiographs, label, view: "", laterality: "", source: "audit",
-    seconds: (performance.now() - shownAt) / 1000, shown: item.together.length,
+    seconds: (performance.now() - shownAt) / 1000, shown: item.together.length, taken_out: out.size,
   });
   for (const position of radiographs) answered.set(position, label);
   if (label === item.label) done.confirmed += 1;

@@ -9,7 +9,7 @@ const MOST_ROWS = 33; // six tiles each fit one sprite
 
 /** Rows in `root`; `onSplit(parts)` and `onLeave()` are called back. */
 export function createGrouping({ root, onLeave, onSplit, focus }) {
-  const self = { mode: null, handleKey, leave, left, numShown, enterGroup, enterSplit };
+  const self = { mode: null, handleKey, leave, left, numOut, numShown, enterGroup, enterSplit };
   let rows = []; // {id, root, out}
   let at = 0;
   let parts = 2;
@@ -26,6 +26,10 @@ export function createGrouping({ root, onLeave, onSplit, focus }) {
 
   function left() {
     return rows.filter((row) => !row.out).map((row) => row.id);
+  }
+
+  function numOut() {
+    return rows.length - left().length;
   }
 
   function numShown() {

@@ -135,6 +135,7 @@ function nameCluster(label, source, { view = "", laterality = "" } = {}) {
     view: chosen.view || (source === "suggestion" && !inGroup ? view : "") || "",
     laterality: chosen.laterality || (source === "suggestion" && !inGroup ? laterality : "") || "",
     source: inGroup ? "group" : source, seconds: seconds(), shown: inGroup ? grouping.numShown() : sheet.numShown(),
+    taken_out: inGroup ? grouping.numOut() : 0,
   });
   announce(`${clusters.length > 1 ? count(clusters.length, "cluster") : `Cluster ${clusters[0]}`}: ${nameOf(label)}`);
   goOn();
