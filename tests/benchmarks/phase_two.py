@@ -31,7 +31,7 @@ from samx.anatomy import DISCARD, NOT_MUSCULOSKELETAL
 from tests.benchmarks.labelling import Curve, ScriptedReader
 from training.attributes_table import ATTRIBUTE_COLUMNS
 from training.config import LabelConfig, SimulatedReaderConfig, TrainingConfig, load_config
-from training.job import run_all
+from training.job import run_all, run_stage
 from training.labelling.desk import Desk
 from training.labelling.pool import load_pool
 from training.labels import CORRECTION_COLUMNS, RADIOGRAPH_LABEL_COLUMNS
@@ -50,6 +50,11 @@ def main() -> int:
     parser.add_argument(
         "--patient-column", help="of the truth file: the split is by it, where pictures carry no patient"
     )
+    parser.add_argument(
+        "--no-first-model",
+        action="store_true",
+        help="after the first reading only the folds learn: what the second needs",
+    )
     parser.add_argument("--no-oracle", action="store_true", help="leave out the run with all true labels")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S", stream=sys.stderr)
@@ -61,18 +66,22 @@ def main() -> int:
     config = config.model_copy(update=changes | {"run": options.run or config.run})
     if options.patient_column:
         config = split_by(config, options.patient_column, simulated)
-    budgets = Budgets(options.first, options.second, splits=not options.no_splits)
+    budgets = Budgets(
+        options.first, options.second, splits=not options.no_splits, first_model=not options.no_first_model
+    )
     print_table(TwoReadings(config, truth, budgets).all(with_oracle=not options.no_oracle))
     return 0
 
 
 @dataclass(frozen=True)
 class Budgets:
-    """Decisions per 1,000 radiographs, and how the reader works."""
+    """Decisions per 1,000 radiographs, how the reader works, and what is made of the first of the two readings."""
 
     first: float
     second: float
     splits: bool
+    first_model: bool
+    """Whether a model is published of what the first reading gave."""
 
 
 def split_by(config: TrainingConfig, column: str, simulated: SimulatedReaderConfig) -> TrainingConfig:
@@ -141,7 +150,11 @@ class TwoReadings:
         self.found["decisions"]["first"] = reader.num_decisions
 
     def _learn(self) -> None:
-        run_all(self._config)
+        if self._budgets.first_model:
+            run_all(self._config)
+        else:
+            for stage in ("label", "cross_validate"):
+                run_stage(self._config, stage)
         self._note("first reading", self.found["decisions"]["first"])
         self.found["wrong before"] = sorted(wrong_labels(self._run, self._truth))
 
@@ -220,7 +233,7 @@ def figures(run: Run, truth: dict[str, str], num_decisions: int) -> dict[str, An
         "cross-validation": run.read_json("cross_validate/metrics.json"),
         "calibration": run.read_json("cross_validate/calibration.json"),
     }
-    metrics = run.read_json("evaluate/metrics.json")
+    metrics = run.read_json("evaluate/metrics.json") if run.is_done("evaluate") else {}
     return found | {
         part: metrics[part] for part in ("holdout_internal", "holdout_external", "holdout") if part in metrics
     }
