@@ -21,6 +21,8 @@ class AugmentationConfig(pydantic.BaseModel):
 
     rotation_degrees: float = pydantic.Field(default=20.0, ge=0, le=180)
     """Largest rotation to either side."""
+    quarter_turns: float = pydantic.Field(default=0.1, ge=0, le=1)
+    """Probability of one, two or three quarter turns beside it: some radiographs lie on their side or upside down."""
     smallest_crop: float = pydantic.Field(default=0.5, gt=0.1, le=1)
     """Smallest share of the image's area that a view shows; below 0.4 crops mix body parts."""
     largest_zoom_out: float = pydantic.Field(default=1.3, ge=1, le=3)
@@ -127,6 +129,8 @@ def _retone(images_NHW: Tensor, config: AugmentationConfig, draw: _Draw) -> Tens
 def _move(images_N1HW: Tensor, config: AugmentationConfig, draw: _Draw) -> Tensor:
     """Rotate, crop or zoom out, stretch and shift by one resampling; what lies beyond the image is black."""
     angle = draw.between(-config.rotation_degrees, config.rotation_degrees) * (math.pi / 180.0)
+    quarters = draw.between(1.0, 4.0).floor() * draw.chance(config.quarter_turns)
+    angle = angle + quarters * (math.pi / 2.0)
     side = draw.between(config.smallest_crop, config.largest_zoom_out).sqrt()
     aspect = draw.between(-config.stretch, config.stretch).exp()
     width, height = side * aspect.sqrt(), side / aspect.sqrt()

@@ -8,6 +8,7 @@ from training.augmentation import AugmentationConfig, random_views
 
 NOTHING = AugmentationConfig(
     rotation_degrees=0,
+    quarter_turns=0,
     smallest_crop=1,
     largest_zoom_out=1,
     mirror=0,
@@ -69,6 +70,17 @@ def test_no_view_is_a_mirror_image() -> None:
     moments = _third_moments(views)
     assert (moments.sign() == _third_moments(letter.unsqueeze(1)).sign()).all()
     assert (_third_moments(letter.unsqueeze(1).flip(3)).sign() == -_third_moments(letter.unsqueeze(1)).sign()).all()
+
+
+@pytest.mark.parametrize(("probability", "turns"), [(0, {0}), (1, {1, 2, 3}), (0.5, {0, 1, 2, 3})])
+def test_views_are_upright_or_turned_by_quarters(probability: float, turns: set[int]) -> None:
+    letter = letter_f()
+    config = NOTHING.model_copy(update={"quarter_turns": probability})
+    views = random_views(letter.expand(64, 64, 64), config, generator(5))
+    turned_4HW = torch.stack([letter[0].rot90(turn) for turn in range(4)]).float() / 255
+    distances_N4 = (views - turned_4HW).abs().mean((2, 3))
+    assert set(distances_N4.argmin(1).tolist()) == turns
+    assert distances_N4.min(1).values.max() < 0.1  # shifts alone are left
 
 
 def _third_moments(images: Tensor) -> Tensor:
