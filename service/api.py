@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from service.access import Access
 from service.border import Border
-from service.draining import drain_on_sigterm
+from service.draining import drain_on_sigterm, stop_with_supervisor
 from service.inference import Inference
 from service.log import set_up_log
 from service.memory import give_back_memory, share_arenas
@@ -76,7 +76,8 @@ class SamX:
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def load(self) -> None:
         """Load in the background: /livez answers meanwhile, /readyz says not yet."""
-        self._tasks = [asyncio.create_task(self.inference.serving.load()), asyncio.create_task(give_back_memory())]
+        beside = (self.inference.serving.load(), give_back_memory(), stop_with_supervisor())
+        self._tasks = [asyncio.create_task(work) for work in beside]
         if self.inference.settings.watch_seconds:
             self._tasks.append(asyncio.create_task(self.inference.serving.watch()))
         if self.sorting.runner is not None:

@@ -7,17 +7,23 @@ that BentoML's supervisor keeps open: the kernel would go on taking connections,
 A port that closes resets the connections that its kernel has made and nobody has taken yet. So requests for new
 connections are dropped first (their clients ask again, and are refused), then those already made are taken, and only
 then is it closed.
+
+BentoML's supervisor may be killed. Its worker would go on to answer and hold the port, and nothing would stop it.
 """
 
 import asyncio
 import contextlib
 import ctypes
+import logging
+import os
 import select
 import signal
 import socket
 import struct
 from collections.abc import Callable
 from typing import Any
+
+logger = logging.getLogger("samx.service")
 
 HANDSHAKE_SECONDS = 0.2
 """For connections whose client has been answered and whose last packet is on its way."""
@@ -64,6 +70,15 @@ def drain_on_sigterm(begin: Callable[[], None], seconds: float) -> None:
             closing.append(loop.create_task(close()))
 
     signal.signal(signal.SIGTERM, lambda *_: loop.call_soon_threadsafe(handle))
+
+
+async def stop_with_supervisor() -> None:
+    """Stop as on SIGTERM when the process that started this one has ended, however it ended."""
+    supervisor = os.getppid()
+    while os.getppid() == supervisor:
+        await asyncio.sleep(1)
+    logger.error("The supervisor has ended: stopping.")
+    signal.raise_signal(signal.SIGTERM)
 
 
 def _has_waiting(server: asyncio.Server) -> bool:

@@ -143,3 +143,15 @@ def test_killed_worker_loses_what_it_had_in_work_and_is_replaced(models: Path) -
     assert set(load.statuses) <= {200, 503}  # 503: the new one is loading
     assert len(load.lost) <= NUM_CLIENTS  # one of each client
     assert all(probability == pytest.approx(expected, abs=1e-5) for _, probability in load.answers)
+
+
+def test_worker_whose_supervisor_is_killed_answers_what_it_has_and_leaves_the_port(models: Path) -> None:
+    with served(models) as server, Load(server) as load:
+        wait_for(lambda: load.statuses[200] > 20)
+        supervisor = psutil.Process(server.process.pid)
+        (worker,) = supervisor.children()
+        supervisor.kill()
+        worker.wait(15)
+        wait_for(lambda: load.refused > 0)
+    assert load.lost == []
+    assert set(load.statuses) == {200}
