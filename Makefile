@@ -11,6 +11,8 @@ MODEL ?= $(DEMO)/models/samx
 IMAGES := training service
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER := $(shell command -v docker || command -v buildah)
+# For buildah: the OCI's format has no HEALTHCHECK.
+export BUILDAH_FORMAT := docker
 COMPILE := $(BIN)/uv pip compile --quiet --no-config --generate-hashes --no-header --no-annotate --no-emit-index-url \
   --no-emit-find-links --python-version 3.11 --python-platform x86_64-manylinux_2_28 -c constraints.txt
 
