@@ -22,8 +22,8 @@ class AugmentationConfig(pydantic.BaseModel):
     rotation_degrees: float = pydantic.Field(default=20.0, ge=0, le=180)
     """Largest rotation to either side."""
     quarter_turns: float = pydantic.Field(default=0.1, ge=0, le=1)
-    """Probability of one, two or three quarter turns beside it: some radiographs lie on their side or upside down. 0 where
-    about a thousand are learned from: they are too few for it (EXPERIMENTS.md)."""
+    """Probability of one, two or three quarter turns beside it: some radiographs lie on their side or upside down.
+    0 where about a thousand are learned from: they are too few for it (EXPERIMENTS.md)."""
     smallest_crop: float = pydantic.Field(default=0.5, gt=0.1, le=1)
     """Smallest share of the image's area that a view shows; below 0.4 crops mix body parts."""
     largest_zoom_out: float = pydantic.Field(default=1.3, ge=1, le=3)
