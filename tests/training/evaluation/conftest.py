@@ -41,7 +41,7 @@ def answering_config(export: Path, folder: Path, **changes: object) -> TrainingC
         "index": IndexConfig(shard_size=16, num_workers=1, attributes=str(export / "implants.csv")),
         "cluster": ClusterConfig(num_clusters=16, pca_dim=16, sheet_columns=4),
         "finetune": FinetuneConfig(epochs=8, batch_size=16, learning_rate=1e-3),
-        "cross_validate": CrossValidateConfig(accepted_precision=0.6),
+        "cross_validate": CrossValidateConfig(accepted_precision=0.75),
     }
     return small_config(export, folder, **{**learning, **changes})
 
