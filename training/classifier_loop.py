@@ -19,6 +19,7 @@ from training.loop import (
     autocast,
     cosine_schedule,
     epochs,
+    fastest_precision,
     prefetched,
     set_learning_rate,
     train_step,
@@ -63,6 +64,7 @@ def train_classifier(
     """
     device = run.device
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    precision = fastest_precision(network, device)
     optimizer = adamw(network, learning_rate=config.learning_rate, weight_decay=config.weight_decay)
     checkpoints = Checkpoints(run, f"{name}/checkpoint.safetensors", network, optimizer)
     progress = checkpoints.load()
@@ -80,7 +82,7 @@ def train_classifier(
             done = epoch * steps_per_epoch + progress.step
             set_learning_rate(optimizer, config.learning_rate * cosine_schedule(done, config.epochs * steps_per_epoch))
             views = random_views(images_BHW, augmentation, run.generator(name, epoch, progress.step))
-            with autocast(device):
+            with autocast(device, precision):
                 logits = network.all_logits(views)
             loss = loss_of({head: values.float() for head, values in logits.items()}, views, chosen_B)
             where = f"{name}, epoch {epoch}, step {progress.step}"

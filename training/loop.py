@@ -41,6 +41,15 @@ def autocast(device: torch.device, precision: Precision = "bfloat16") -> Abstrac
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16" and computes_in_it)
 
 
+def fastest_precision(network: nn.Module, device: torch.device) -> Precision:
+    """bfloat16, but float32 on a CPU where the network has depthwise convolutions, which take longer in bfloat16 there.
+
+    A step of MobileNetV3 at 96 pixels, by one core with AVX-512 BF16: 5.3 ms a radiograph in place of 9.8.
+    """
+    is_depthwise = any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in network.modules())
+    return "float32" if device.type == "cpu" and is_depthwise else "bfloat16"
+
+
 def train_step(loss: Tensor, modules: nn.Module, optimizer: torch.optim.Optimizer, *, where: str) -> float:
     """One step of the optimizer; returns the loss.
 
