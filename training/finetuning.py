@@ -1,14 +1,10 @@
-"""Phase 2: labels are injected into the network of phase 1, and all of it is trained on them.
-
-The rows of the head start from the merged clusters: a class's row is the mean of its radiographs' features, which makes
-the untrained head a nearest-mean classifier.
+"""Phase 2: all of the network is trained on the injected labels, and its features' distribution is kept.
 
 Shape suffixes: N radiographs, B batch, D features, K classes.
 """
 
 from collections.abc import Mapping, Sequence
 
-import safetensors.torch
 import torch
 from sklearn.covariance import ledoit_wolf_shrinkage
 from torch import Tensor, nn
@@ -21,65 +17,14 @@ from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
 from training.classifier_loop import Logits, train_classifier
 from training.config import FinetuneConfig
+from training.injection import class_means
 from training.loop import compute_features, sampling_weights
 from training.run import Run
 
-_LOGIT_AT_MEAN_DISTANCE = 5.0
 _NUM_COMPONENTS = 256
 """Of the covariance of features: of 384, 128 tell foreign images apart as well as all (EXPERIMENTS.md)."""
 _SMALLEST_SPREAD = 0.01
 """Of a feature, in shares of the mean: one that hardly ever moved would decide alone."""
-
-
-def injected_network(
-    run: Run,
-    images_NHW: Tensor,
-    targets_N: Tensor,
-    num_classes: int,
-    attributes: Mapping[AttributeName, AttributeTargets] | None = None,
-) -> Network:
-    """The network of phase 1 with a head whose rows come from the labelled radiographs' features.
-
-    A feature f is nearest to the mean m of a class where `m f - |m|^2 / 2` is largest: that is the head, up to a scale.
-
-    Args:
-        run: holds the weights of phase 1.
-        images_NHW: labelled radiographs, preprocessed, uint8.
-        targets_N: class of each, int64 in [0, K); a class may be missing.
-        num_classes: K.
-        attributes: what further heads learn of the same radiographs.
-    """
-    torch.manual_seed(run.config.seed)
-    attributes = attributes or {}
-    network = Network(run.config.architecture, num_classes, {name: one.num_values for name, one in attributes.items()})
-    weights = safetensors.torch.load(run.read("pretrain/weights.safetensors"))
-    network.load_state_dict({**network.state_dict(), **weights})
-    network = network.to(run.device).eval()
-    features_ND = compute_features(network.features, images_NHW, run.device)
-    _inject(network.head, features_ND, targets_N)
-    for name, one in attributes.items():
-        known_N = one.targets_N != UNKNOWN_TARGET
-        _inject(network.attribute_heads[name], features_ND[known_N], one.targets_N[known_N])
-    return network
-
-
-def _inject(head: nn.Module, features_ND: Tensor, targets_N: Tensor) -> None:
-    assert isinstance(head, nn.Linear)
-    if not len(targets_N):
-        return  # nothing to start from
-    means_KD = class_means(features_ND, targets_N, head.out_features)
-    squared_distances_N = (features_ND - means_KD[targets_N]).square().sum(1)
-    scale = _LOGIT_AT_MEAN_DISTANCE / float(squared_distances_N.mean().clamp_min(1e-6))
-    absent_K = torch.bincount(targets_N, minlength=head.out_features) == 0
-    with torch.no_grad():
-        head.weight.copy_(2 * scale * means_KD)
-        head.bias.copy_(torch.where(absent_K, -1e3, -scale * means_KD.square().sum(1)))
-
-
-def class_means(features_ND: Tensor, targets_N: Tensor, num_classes: int) -> Tensor:
-    """Mean feature of every class, `(K, D)`; zeros for a class without radiographs."""
-    sums_KD = features_ND.new_zeros(num_classes, features_ND.shape[1]).index_add_(0, targets_N, features_ND)
-    return sums_KD / torch.bincount(targets_N, minlength=num_classes).clamp_min(1).unsqueeze(1)
 
 
 def finetune(

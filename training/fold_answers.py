@@ -22,6 +22,9 @@ from training.finetuning import feature_distribution
 from training.loop import compute_features
 from training.run import Run
 
+BEFORE = "before."
+"""Prefix of a fold's logits before all of the network was trained, by the step they come after."""
+
 
 def fold_key(stage: str, fold: int) -> str:
     """Where a stage keeps the answers for a fold."""
@@ -114,12 +117,13 @@ def calibrate_and_report(
         stage: whose answers these are.
         development: the radiographs that were answered for.
         classes: in head order.
-        answers: of all folds, as `read_fold_answers` gives them; with `untrained_NK`, the logits before training, where
-            there is something to say of them.
+        answers: of all folds, as `read_fold_answers` gives them; with logits below `BEFORE` where there is something
+            to say of the steps before.
     """
     truth, attributes = radiograph_labels(run), radiograph_attributes(run)
     labels = [truth.get(key, "") for key in development.keys]
-    logits_NK, untrained_NK = answers["logits_NK"], answers.get("untrained_NK")
+    logits_NK = answers["logits_NK"]
+    before = {name: values for name, values in answers.items() if name.startswith(BEFORE)}
     temperatures = {
         name: fit_temperature(
             answers[_attribute_key(name)], [attributes.get(key, NOTHING)[name] for key in development.keys], values
@@ -137,7 +141,7 @@ def calibrate_and_report(
         classes,
         probabilities_NK=(logits_NK / calibration.temperature).softmax(1).numpy(),
         uncalibrated_NK=logits_NK.softmax(1).numpy(),
-        untrained_N=None if untrained_NK is None else untrained_NK.argmax(1).numpy(),
+        before={name.removeprefix(BEFORE): values_NK.argmax(1).numpy() for name, values_NK in before.items()},
         distances_N=answers["distances_N"].numpy(),
         calibration=calibration,
     )

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
+import torch
+
+from samx.network import Network
 from samx.phantom import EXTERNAL_SITE
 from samx.preprocessing import PreprocessingConfig
 from training.config import (
@@ -19,6 +23,7 @@ from training.config import (
     SplitConfig,
     TrainingConfig,
 )
+from training.run import Run
 
 NOT_MUSCULOSKELETAL = ("chest", "abdomen", "dental_panoramic", "ct_slice", "photographed_page", "blank_exposure")
 
@@ -51,6 +56,15 @@ def small_config(export: Path, folder: str | Path, **changes: Any) -> TrainingCo
         publish=PublishConfig(models=f"{folder}/models", name="small", engine="none"),  # whose export takes seconds
     )
     return config.model_copy(update=changes)
+
+
+def pretrained_run(folder: Path) -> Run:
+    """A run whose phase 1 ended with random weights."""
+    run = Run(small_config(folder, folder))
+    torch.manual_seed(3)
+    network = Network(run.config.architecture, 0)
+    run.write("pretrain/weights.safetensors", safetensors.torch.save(network.state_dict()))
+    return run
 
 
 def to_toml(config: TrainingConfig) -> str:

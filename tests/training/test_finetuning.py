@@ -1,39 +1,27 @@
-"""Labels are injected: the head starts from the clusters, before any training."""
+"""All of the network is trained on the injected labels."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 from sklearn.covariance import LedoitWolf
 
 from samx.manifest import AttributeName
 from samx.network import CLASS_HEAD, Network, to_input
-from tests.training.small_run import small_config
+from tests.training.small_run import pretrained_run
 from training.attribute_labels import UNKNOWN_TARGET, AttributeTargets
 from training.augmentation import AugmentationConfig
 from training.config import FinetuneConfig
-from training.finetuning import (
-    class_means,
-    feature_distribution,
-    finetune,
-    injected_network,
-    sampling_weights,
-    targets_of,
-)
-from training.loop import compute_features
+from training.finetuning import feature_distribution, finetune, sampling_weights, targets_of
+from training.injection import injected_network
 from training.run import Run
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """A run whose phase 1 ended with random weights."""
-    run = Run(small_config(tmp_path, tmp_path))
-    torch.manual_seed(3)
-    network = Network(run.config.architecture, 0)
-    run.write("pretrain/weights.safetensors", safetensors.torch.save(network.state_dict()))
-    return run
+    return pretrained_run(tmp_path)
 
 
 def stripes(num_images: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,27 +31,6 @@ def stripes(num_images: int = 24) -> tuple[torch.Tensor, torch.Tensor]:
     targets = torch.arange(num_images) % 3
     noise = torch.randint(0, 60, (num_images, 32, 32), generator=torch.Generator().manual_seed(0))
     return (patterns[targets] + noise).to(torch.uint8), targets
-
-
-def test_the_untrained_head_names_the_nearest_class_mean(run: Run) -> None:
-    images, targets = stripes()
-    network = injected_network(run, images, targets, 3)
-    features = compute_features(network.features, images, torch.device("cpu"))
-    nearest = torch.cdist(features, class_means(features, targets, 3)).argmin(1)
-    assert torch.equal(compute_features(network, images, torch.device("cpu")).argmax(1), nearest)
-
-
-def test_injection_alone_beats_chance_by_far(run: Run) -> None:
-    images, targets = stripes(60)
-    network = injected_network(run, images[:30], targets[:30], 3)
-    answers = compute_features(network, images[30:], torch.device("cpu")).argmax(1)
-    assert (answers == targets[30:]).float().mean() > 0.9
-
-
-def test_a_class_without_radiographs_is_never_answered_untrained(run: Run) -> None:
-    images, targets = stripes()
-    network = injected_network(run, images, targets, 4)
-    assert (compute_features(network, images, torch.device("cpu")).argmax(1) != 3).all()
 
 
 def test_training_lowers_the_loss_and_ends_in_evaluation_mode(run: Run) -> None:
@@ -85,7 +52,7 @@ def test_a_head_of_its_own_learns_what_only_some_radiographs_say(run: Run) -> No
         image[16 * value : 16 * value + 12] = 0
     said = torch.where(torch.arange(48) < 24, view, UNKNOWN_TARGET)
     attributes: dict[AttributeName, AttributeTargets] = {"view": AttributeTargets(2, said)}
-    network = injected_network(run, images, targets, 3, attributes)
+    network, _ = injected_network(run, images, targets, 3, attributes)
     assert network.attribute_heads["view"].weight.shape == (2, network.num_features)
     config = FinetuneConfig(epochs=16, batch_size=16, learning_rate=2e-3, attribute_weight=1.0)
     still = AugmentationConfig(rotation_degrees=5, inversion=0, smallest_crop=1, largest_zoom_out=1, collimation=0)
@@ -104,7 +71,7 @@ def test_what_nobody_knows_gives_no_loss_and_leaves_the_rest_as_it_was(run: Run)
     config = FinetuneConfig(epochs=1, batch_size=8)
     ended = []
     for attributes in ({}, unknown):
-        network = injected_network(run, images, targets, 3, attributes)
+        network, _ = injected_network(run, images, targets, 3, attributes)
         network, history = finetune(run, network, images, targets, name="f", config=config,
                                     augmentation=AugmentationConfig(), attributes=attributes)  # fmt: skip
         assert np.isfinite(history[-1]["loss"])

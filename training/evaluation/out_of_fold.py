@@ -34,7 +34,7 @@ def report_out_of_fold(
     *,
     probabilities_NK: npt.NDArray[np.float32],
     uncalibrated_NK: npt.NDArray[np.float32],
-    untrained_N: npt.NDArray[np.intp] | None,
+    before: Mapping[str, npt.NDArray[np.intp]],
     distances_N: npt.NDArray[np.float32],
     calibration: Calibration,
 ) -> None:
@@ -51,7 +51,7 @@ def report_out_of_fold(
         classes: in head order.
         probabilities_NK: calibrated.
         uncalibrated_NK: at temperature 1.
-        untrained_N: class answered by the injected head before training; None for a network without one.
+        before: classes answered before all of the network was trained, by the step after which.
         distances_N: out-of-scope scores.
         calibration: of these answers.
     """
@@ -93,8 +93,8 @@ def report_out_of_fold(
         answers = Answers(labels, probabilities_NK, uncalibrated_NK, decisions_N == "accept", patients, classes)
         metrics |= classification_metrics(answers.where(known_N), seed=run.config.seed)
         metrics |= _fold_figures(answers, np.array(development.folds), known_N, run.config.seed)
-        if untrained_N is not None:
-            metrics["injected_head_without_training"] = proportion((names[untrained_N] == np.array(labels))[known_N])
+        for step, answered_N in before.items():
+            metrics[step] = proportion((names[answered_N] == np.array(labels))[known_N])
     else:
         logger.warning("there is no %s: nothing is measured, and probabilities are not calibrated", RADIOGRAPH_LABELS)
     run.write_json(f"{stage}/metrics.json", metrics)

@@ -101,9 +101,10 @@ def _training(facts: Facts) -> str:
     first, second = facts.configuration.get("pretrain", {}), facts.configuration.get("finetune", {})
     return (
         f"Phase 1: {words(str(first.get('objective')))}, {first.get('epochs')} epochs, batches of "
-        f"{first.get('batch_size')}, AdamW, peak learning rate {first.get('learning_rate')}. Phase 2: all weights on "
-        f"the injected labels, {second.get('epochs')} epochs, batches of {second.get('batch_size')}, peak rate "
-        f"{second.get('learning_rate')}, label smoothing {second.get('label_smoothing')}. See Learning curves."
+        f"{first.get('batch_size')}, AdamW, peak learning rate {first.get('learning_rate')}. Phase 2: the head's "
+        f"rows by logistic regression, then all weights on the injected labels, {second.get('epochs')} epochs, batches "
+        f"of {second.get('batch_size')}, peak rate {second.get('learning_rate')}, label smoothing "
+        f"{second.get('label_smoothing')}. See Learning curves."
     )
 
 

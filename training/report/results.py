@@ -77,9 +77,9 @@ def folds(facts: Facts) -> str:
         return not_measured("Figures per fold")
     mean, deviation = facts.at(CROSS_VALIDATE, "top_1_mean"), facts.at(CROSS_VALIDATE, "top_1_standard_deviation")
     text = f"Mean top-1 of the folds {plain(mean)}, standard deviation {plain(deviation)}."
-    untrained = facts.at(CROSS_VALIDATE, "injected_head_without_training")
-    if untrained:
-        text += f" The injected head before any training of phase 2: {plain(untrained)}."
+    injected, linear = (facts.at(CROSS_VALIDATE, step) for step in ("injected_head", "linear_head"))
+    if injected and linear:
+        text += f" Before: the injected head {plain(injected)}, once its rows alone were fitted {plain(linear)}."
     return table(
         "Out-of-fold answers of the development set", ["", "n", "Top-1", "Top-2", "Accepted"], rows
     ) + paragraph(text)

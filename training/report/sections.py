@@ -49,7 +49,8 @@ def methods(facts: Facts) -> str:
         f"in {number(facts.at(LABEL, 'num_decisions'))} decisions ({facts.at(LABEL, 'decisions_per_1000')} per 1,000 "
         "radiographs); clusters of the same name are one class, mixed clusters were left out, discarded ones became "
         "the class of what is not musculoskeletal.",
-        "In phase 2 these labels were injected into the same network, which was trained on them for "
+        "In phase 2 these labels were injected into the same network: rows of its head started from the mean features "
+        "of the classes and were fitted by logistic regression, then all of it was trained for "
         f"{configuration['finetune']['epochs']} epochs. Temperature and thresholds were set on out-of-fold answers, "
         f"the review thresholds so that {plain(configuration['cross_validate']['accepted_precision'])} of the accepted "
         "answers are right. The hold-out was answered by the classifier that the service loads, and judged by labels "

@@ -13,8 +13,16 @@ from samx.manifest import AttributeName
 from training import distribution
 from training.attribute_labels import attribute_targets
 from training.dataset import Dataset, load_dataset
-from training.finetuning import finetune, injected_network, targets_of
-from training.fold_answers import answer_fold, answer_folds, calibrate_and_report, network_key, read_fold_answers
+from training.finetuning import finetune, targets_of
+from training.fold_answers import (
+    BEFORE,
+    answer_fold,
+    answer_folds,
+    calibrate_and_report,
+    network_key,
+    read_fold_answers,
+)
+from training.injection import fit_heads, injected_network
 from training.loop import compute_features, save_network
 from training.run import Run
 
@@ -51,8 +59,10 @@ def _answer_fold(
     targets_N = targets_of([injected[key]["label"] for key in learned.keys], classes)
     attributes = attribute_targets([injected[key] for key in learned.keys], values)
     answered = development.where(lambda index: folds[index] == fold)
-    network = injected_network(run, learned.images_NHW, targets_N, len(classes), attributes)
-    untrained_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    network, features_ND = injected_network(run, learned.images_NHW, targets_N, len(classes), attributes)
+    injected_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    fit_heads(network, features_ND, targets_N, attributes, balance=run.config.finetune.balance)
+    linear_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
     network, _ = finetune(
         run,
         network,
@@ -65,4 +75,4 @@ def _answer_fold(
     )
     save_network(run, network_key(fold), network)
     answers = answer_fold(run, network, fold, development, learned, targets_N, len(classes))
-    return {**answers, "untrained_NK": untrained_NK}
+    return {**answers, BEFORE + "injected_head": injected_NK, BEFORE + "linear_head": linear_NK}

@@ -9,7 +9,8 @@ import safetensors.torch
 from training.attribute_labels import attribute_targets
 from training.dataset import load_dataset
 from training.finetuning import finetune as train
-from training.finetuning import injected_network, network_tensors, targets_of
+from training.finetuning import network_tensors, targets_of
+from training.injection import fit_heads, injected_network
 from training.run import Run
 
 
@@ -23,7 +24,8 @@ def finetune(run: Run) -> None:
     labelled = development.where(lambda index: keys[index] in injected)
     targets_N = targets_of([injected[key]["label"] for key in labelled.keys], classes)
     attributes = attribute_targets([injected[key] for key in labelled.keys], values)
-    network = injected_network(run, labelled.images_NHW, targets_N, len(classes), attributes)
+    network, features_ND = injected_network(run, labelled.images_NHW, targets_N, len(classes), attributes)
+    fit_heads(network, features_ND, targets_N, attributes, balance=run.config.finetune.balance)
     network, history = train(
         run,
         network,

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+import safetensors.numpy
 from scipy.stats import binomtest  # type: ignore[import-untyped]  # carries no types
 from sklearn.metrics import (
     brier_score_loss,
@@ -188,6 +189,20 @@ def test_cross_validation_s_figures_follow_from_the_saved_answers(evaluated: Tra
         assert_proportion(entry["top_1"], saved.hits[folds == fold])
     assert metrics["top_1_mean"] == pytest.approx(np.mean(shares), abs=ROUNDING)
     assert metrics["top_1_standard_deviation"] == pytest.approx(np.std(shares, ddof=1), abs=ROUNDING)
+
+
+def test_the_figures_of_the_steps_before_fine_tuning_follow_from_the_folds_logits(evaluated: TrainingConfig) -> None:
+    run = Run(evaluated)
+    metrics, classes = run.read_json("cross_validate/metrics.json"), run.read_json("label/classes.json")
+    rows = run.read_csv("cross_validate/predictions.csv")
+    for step in ("injected_head", "linear_head"):
+        hits = []
+        for fold in sorted({int(row["fold"]) for row in rows}):
+            logits = safetensors.numpy.load(run.read(f"cross_validate/fold-{fold}.safetensors"))[f"before.{step}"]
+            labels = [row["label"] for row in rows if int(row["fold"]) == fold]
+            answers = [classes[int(row.argmax())] for row in logits]
+            hits += [answer == label for answer, label in zip(answers, labels, strict=True) if label]
+        assert_proportion(metrics[step], hits)
 
 
 def test_no_patient_of_a_fold_was_learned_from_for_it(evaluated: TrainingConfig) -> None:
