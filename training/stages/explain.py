@@ -22,7 +22,7 @@ from training.saliency import central_map, deletion_curves, mean_over_patients, 
 PER_KIND = 3
 """Radiographs per class that are right, wrong and uncertain."""
 _NUM_ERRORS = 40
-_NUM_CHECKED = 48
+_NUM_CHECKED = 128
 _NUM_RANDOM_MAPS = 5
 STILL_THE_SAME = 0.5
 """A mean rank correlation below it, limits and all, counts as another map."""
