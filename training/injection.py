@@ -23,8 +23,8 @@ from training.run import Run
 
 _LOGIT_AT_MEAN_DISTANCE = 5.0
 _PENALTY = 1e-3
-"""Of the squared distance of fitted rows from injected ones, beside the mean loss: anything from a tenth to ten times
-of it gives the same answers within 0.3 points (EXPERIMENTS.md)."""
+"""Of the squared distance of fitted rows from injected ones, beside the mean loss: with a tenth as many answers are
+right, with ten times up to a point fewer (EXPERIMENTS.md)."""
 _MOST_STEPS = 100
 
 

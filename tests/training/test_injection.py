@@ -53,7 +53,7 @@ def clouds(num_points: int = 200) -> tuple[torch.Tensor, torch.Tensor]:
     return features, targets
 
 
-def slim(num_classes: int, attributes: dict[str, int] | None = None) -> Network:
+def untrained(num_classes: int, attributes: dict[str, int] | None = None) -> Network:
     torch.manual_seed(0)
     return Network(ArchitectureConfig(backbone="resnet18"), num_classes, attributes)
 
@@ -67,7 +67,7 @@ def nearest_mean(network: Network, features: torch.Tensor, targets: torch.Tensor
 
 def test_fitted_rows_tell_apart_what_class_means_do_not() -> None:
     features, targets = clouds()
-    network = slim(2)
+    network = untrained(2)
     nearest_mean(network, features, targets)
     right = [(network.head(features).argmax(1) == targets).float().mean()]
     fit_heads(network, features[:100], targets[:100], balance=0.5)
@@ -80,7 +80,7 @@ def test_fitted_rows_tell_apart_what_class_means_do_not() -> None:
 def test_fitted_rows_are_where_loss_and_distance_from_the_injected_ones_are_in_balance(balance: float) -> None:
     """The gradient in numpy: nothing is left of it, and there was much of it before."""
     features, targets = clouds()
-    network = slim(2)
+    network = untrained(2)
     nearest_mean(network, features, targets)
     injected = network.head.weight.detach().numpy().astype(float)
     weights = sampling_weights(targets, balance).double().numpy()
@@ -115,7 +115,7 @@ def test_only_what_is_known_of_an_attribute_is_fitted() -> None:
         "view": AttributeTargets(2, said),
         "laterality": AttributeTargets(2, torch.full((200,), UNKNOWN_TARGET)),
     }
-    network = slim(2, {"view": 2, "laterality": 2})
+    network = untrained(2, {"view": 2, "laterality": 2})
     untouched = network.attribute_heads["laterality"].weight.detach().clone()
     fit_heads(network, features, 1 - view, attributes, balance=0.5)
     assert (network.attribute_heads["view"](features).argmax(1) == view)[100:].float().mean() > 0.95
