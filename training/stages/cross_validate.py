@@ -7,9 +7,11 @@ fold, `cross_validate/network-*.safetensors` (from which distill teaches a small
 and `cross_validate/metrics.json` (all folds together, each fold, and their spread).
 """
 
+import torch
 from torch import Tensor
 
 from samx.manifest import AttributeName
+from samx.network import Network
 from training import distribution
 from training.attribute_labels import attribute_targets
 from training.dataset import Dataset, load_dataset
@@ -60,9 +62,10 @@ def _answer_fold(
     attributes = attribute_targets([injected[key] for key in learned.keys], values)
     answered = development.where(lambda index: folds[index] == fold)
     network, features_ND = injected_network(run, learned.images_NHW, targets_N, len(classes), attributes)
-    injected_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    answered_ND = compute_features(network.features, answered.images_NHW, run.device, precision="float32")
+    injected_NK = _class_logits(run, network, answered_ND)
     fit_heads(network, features_ND, targets_N, attributes, balance=run.config.finetune.balance)
-    linear_NK = compute_features(network, answered.images_NHW, run.device, precision="float32")
+    linear_NK = _class_logits(run, network, answered_ND)
     network, _ = finetune(
         run,
         network,
@@ -76,3 +79,9 @@ def _answer_fold(
     save_network(run, network_key(fold), network)
     answers = answer_fold(run, network, fold, development, learned, targets_N, len(classes))
     return {**answers, BEFORE + "injected_head": injected_NK, BEFORE + "linear_head": linear_NK}
+
+
+def _class_logits(run: Run, network: Network, features_ND: Tensor) -> Tensor:
+    with torch.inference_mode():
+        logits_NK: Tensor = network.head(features_ND.to(run.device)).cpu()
+    return logits_NK
