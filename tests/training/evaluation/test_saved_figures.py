@@ -229,7 +229,7 @@ def test_rows_of_probabilities_are_rows_of_predictions(stage: str, evaluated: Tr
 def test_uncalibrated_probabilities_are_those_at_temperature_1(evaluated: TrainingConfig) -> None:
     run = Run(evaluated)
     temperature = run.read_json("cross_validate/calibration.json")["temperature"]
-    assert abs(temperature - 1) > 1e-3  # else the same probabilities, within the tolerance below, would do
+    assert abs(temperature - 1) > 0.05
     for stage in ("evaluate", "cross_validate"):
         with np.errstate(divide="ignore"):  # a class that a fold has not learned
             logits = np.log(run.read_array(f"{stage}/uncalibrated.npy").astype(np.float64))
