@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 import pydantic
 
-Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large", "convnext_tiny"]
+Backbone = Literal["resnet18_slim", "resnet18", "resnet50", "mobilenet_v3_large", "efficientnet_lite0", "convnext_tiny"]
 
 
 class ArchitectureConfig(pydantic.BaseModel):
@@ -13,7 +13,8 @@ class ArchitectureConfig(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     backbone: Backbone = "resnet50"
-    """`resnet18_slim` is ResNet-18 with half the channels after the stem: the one for training without a GPU."""
+    """Without a GPU: `resnet18_slim`, ResNet-18 with half the channels after the stem, from random weights;
+    `efficientnet_lite0` from ImageNet's."""
     last_stride: Literal[1, 2] = 2
     """Of the last stage of a ResNet: 1 keeps the resolution, so that heat maps have twice as many positions along each
     side. Of 96 pixels that is 6 x 6 in place of 3 x 3, which are too few to say where; half as much work again. Phase 1

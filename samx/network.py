@@ -7,6 +7,7 @@ section 3.1).
 Shape suffixes: N images, C channels, H and W rows and columns, D features, K classes.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from samx.torchvision_loader import import_torchvision
 
 import_torchvision()
 
-from torchvision.models import convnext_tiny, mobilenet_v3_large, resnet  # noqa: E402  (only after the line above)
+from torchvision.models import convnext_tiny, efficientnet, mobilenet_v3_large, resnet  # noqa: E402  (only after the line above)
 
 INPUT_MEAN = 0.35
 INPUT_STD = 0.27
@@ -103,6 +104,25 @@ class _SlimResNet(resnet.ResNet):  # type: ignore[misc]  # torchvision carries n
         return layer
 
 
+def _efficientnet_lite0() -> nn.Sequential:
+    """EfficientNet-B0 without squeeze-and-excitation and with ReLU6, so that 8 bits lose little.
+
+    Liu 2020, "Higher accuracy on vision models with EfficientNet-Lite", TensorFlow blog. Stochastic depth is left out
+    as for ConvNeXt.
+    """
+    norm = functools.partial(nn.BatchNorm2d, eps=1e-3)
+    trunk = efficientnet.efficientnet_b0(weights=None, stochastic_depth_prob=0.0, norm_layer=norm).features
+    trunk[0][0] = _one_channel(trunk[0][0])
+    for module in list(trunk.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, efficientnet.SqueezeExcitation):
+                module.set_submodule(name, nn.Identity())
+            elif isinstance(child, nn.SiLU):
+                module.set_submodule(name, nn.ReLU6(inplace=True))
+    layers: nn.Sequential = trunk
+    return layers
+
+
 class _Built(NamedTuple):
     """The convolutional part of a torchvision network with one input channel."""
 
@@ -120,6 +140,8 @@ def _build_backbone(architecture: ArchitectureConfig) -> _Built:
         trunk = mobilenet_v3_large(weights=None).features
         trunk[0][0] = _one_channel(trunk[0][0])
         return _Built(trunk, 960, 13, 112)
+    if name == "efficientnet_lite0":
+        return _Built(_efficientnet_lite0(), 1280, 6, 112)
     if name == "convnext_tiny":
         # Stochastic depth draws from torch's global generator, whose state no checkpoint holds: a resumed run would end
         # otherwise than an uninterrupted one.

