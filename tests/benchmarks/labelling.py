@@ -64,10 +64,11 @@ class ScriptedReader:
         truth: true label by position; what is not musculoskeletal is `discard`.
         splits: whether mixed clusters are split.
         groups: whether clusters that look alike are named together.
+        corrects: whether radiographs on the screen that do not belong to the name are corrected, one by one.
     """
 
-    def __init__(self, desk: Desk, truth: Sequence[str], *, splits: bool, groups: bool) -> None:
-        self.desk, self.truth, self.splits, self.groups = desk, np.array(truth), splits, groups
+    def __init__(self, desk: Desk, truth: Sequence[str], *, splits: bool, groups: bool, corrects: bool = False) -> None:
+        self.desk, self.truth, self.splits, self.groups, self.corrects = desk, np.array(truth), splits, groups, corrects
         self.num_decisions = 0
         self.seen: set[int] = set()
         self.depth: dict[int, int] = {}
@@ -125,15 +126,20 @@ class ScriptedReader:
             self.depth |= dict.fromkeys(opened, self.depth.get(cluster_id, 0) + 1)
             return
         together, taken_out = [cluster_id], 0
+        on_screen = {*sample, *shown["nearest"], *shown["farthest"]}
         if self.groups:
             for other in shown["group"][1:]:
                 self._look(other["positions"])
                 named, agreed = self._majority(other["positions"])
                 if named == label and agreed >= 0.8:
                     together.append(other["id"])
+                    on_screen.update(other["positions"])
                 else:
                     taken_out += 1
         self._decide({"action": "name", "clusters": together, "label": label}, taken_out)
+        if self.corrects:
+            for position in sorted(one for one in on_screen if self.truth[one] != label):
+                self._decide({"action": "correct", "radiographs": [position], "label": str(self.truth[position])})
 
     def _majority(self, positions: Sequence[int]) -> tuple[str, float]:
         label, count = Counter(self.truth[list(positions)]).most_common(1)[0]

@@ -47,6 +47,7 @@ def main() -> int:
     parser.add_argument("--first", type=float, default=13.5, help="decisions per 1,000 before phase 2")
     parser.add_argument("--second", type=float, default=10.0, help="decisions per 1,000 after it")
     parser.add_argument("--no-splits", action="store_true", help="name mixed clusters by their majority")
+    parser.add_argument("--corrects", action="store_true", help="correct what is seen under a wrong name at once")
     parser.add_argument(
         "--patient-column", help="of the truth file: the split is by it, where pictures carry no patient"
     )
@@ -67,7 +68,11 @@ def main() -> int:
     if options.patient_column:
         config = split_by(config, options.patient_column, simulated)
     budgets = Budgets(
-        options.first, options.second, splits=not options.no_splits, first_model=not options.no_first_model
+        options.first,
+        options.second,
+        splits=not options.no_splits,
+        corrects=options.corrects,
+        first_model=not options.no_first_model,
     )
     print_table(TwoReadings(config, truth, budgets).all(with_oracle=not options.no_oracle))
     return 0
@@ -80,6 +85,7 @@ class Budgets:
     first: float
     second: float
     splits: bool
+    corrects: bool
     first_model: bool
     """Whether a model is published of what the first reading gave."""
 
@@ -164,7 +170,8 @@ class TwoReadings:
         self.found["decisions"]["second"] = reader.num_decisions
 
     def _learn_again(self) -> None:
-        again_from = None if self.found.get("injected again") else "label"
+        nothing_new = self.found.get("injected again") or not self.found["decisions"]["second"]
+        again_from = None if nothing_new else "label"
         self.found["injected again"] = True
         self._keep()
         run_all(self._config, again_from=again_from)
@@ -198,7 +205,7 @@ class TwoReadings:
         names = [self._name_of(key) for key in pool.keys]
         desk = Desk(pool, (), with_neighbours=False)
         desk.find_neighbours()
-        return ScriptedReader(desk, names, splits=self._budgets.splits, groups=True)
+        return ScriptedReader(desk, names, splits=self._budgets.splits, groups=True, corrects=self._budgets.corrects)
 
 
 def copy_decisions(source: Run, destination: Run) -> None:
