@@ -43,7 +43,7 @@ def methods(facts: Facts) -> str:
         f"changing the aspect ratio. Patients were divided before anything learned: all patients of the external sites "
         f"({sites}) and {plain(split['holdout_fraction'])} for the internal hold-out; the rest, the development set, "
         f"in {split['num_folds']} folds.",
-        f"In phase 1 a {spec.architecture.backbone} learned without labels ({words(pretrain['objective'])}, "
+        f"In phase 1 the backbone {spec.architecture.backbone} learned without labels ({words(pretrain['objective'])}, "
         f"{pretrain['epochs']} epochs, initial weights: {facts.at(WEIGHTS, 'text') or 'not recorded'}). Its features "
         f"were sorted into {cluster['num_clusters']} clusters by spherical k-means. Clusters were named by {reader} "
         f"in {number(facts.at(LABEL, 'num_decisions'))} decisions ({facts.at(LABEL, 'decisions_per_1000')} per 1,000 "
