@@ -7,8 +7,8 @@ images and have a classifier, which is dropped; their first convolution is conve
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
 
 import pydantic
 import torch
@@ -19,7 +19,11 @@ from samx.errors import WrongInput
 from samx.network import INPUT_MEAN, INPUT_STD, Network
 from training import efficientnet_lite
 from training.config import InitialWeightsConfig
-from training.weights_file import IMAGENET_MEAN, IMAGENET_STD, WeightsFile, find_weights, read_weights, tensors_in
+from training.weights_file import find_weights, read_weights, tensors_in
+
+IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
+IMAGENET_STD: Final = (0.229, 0.224, 0.225)
+"""Of the channels red, green and blue in [0, 1]: how torchvision normalises the input of its classification models."""
 
 _OUR_PREFIX: Final = "backbone."
 _CLASSIFIERS: Final = ("fc.", "classifier.", "_fc.")
@@ -77,7 +81,7 @@ def load_initial_weights(network: Network, *, backbone: Backbone, config: Initia
             f"{file.sha256_start}; fetch it again, or confirm this file by giving its sha256"
         )
     tensors = tensors_in(data, file.name)
-    state = _backbone_state(tensors, network.backbone.state_dict(), backbone=backbone, file=file)
+    state = _backbone_state(tensors, network.backbone.state_dict(), backbone=backbone, file_name=file.name)
     network.backbone.load_state_dict(state)
     licence = config.licence or (file.licence if as_named else "unknown")
     return InitialWeights(source=file.source, sha256=sha256, licence=licence)
@@ -127,11 +131,12 @@ def grey_first_layer(
 
 
 def _backbone_state(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, backbone: Backbone, file: WeightsFile
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, backbone: Backbone, file_name: str
 ) -> dict[str, Tensor]:
     """The backbone's tensors out of a file's, checked, for one grey channel."""
     ours = any(key.startswith(_OUR_PREFIX) for key in tensors)
-    names = {key: _OUR_PREFIX + key if ours else _foreign_key(key, backbone) for key in expected}
+    foreign = _foreign_layout(backbone)
+    names = {key: _OUR_PREFIX + key if ours else foreign.key(key) for key in expected}
     convolution, norm = ("conv1", "bn1") if backbone.startswith("resnet") else ("0.0", "0.1")
     shapes = {key: tuple(value.shape) for key, value in expected.items()}
     if not ours:
@@ -155,24 +160,42 @@ def _backbone_state(
     }
     if any(problems.values()):
         told = "; ".join(f"{problem}: {_a_few(keys)}" for problem, keys in problems.items() if keys)
-        layout = "a run's own weights" if ours else "torchvision's state dict, for three channels"
-        if backbone == "efficientnet_lite0" and not ours:
-            layout = f"the state dict of the package {efficientnet_lite.PACKAGE}, for three channels"
-        if backbone == "resnet18_slim" and not ours:
-            layout = "a run's own weights, as torchvision has none for it"
-        raise WrongInput(f"{file.name} does not hold the weights of {backbone} ({layout}): {told}")
+        layout = "a run's own weights" if ours else foreign.described
+        raise WrongInput(f"{file_name} does not hold the weights of {backbone} ({layout}): {told}")
     state = {key: found[key].to(value.dtype) if key in found else value for key, value in expected.items()}
     if ours:
         return state
-    return grey_first_layer(state, convolution=convolution, norm=norm, mean=file.mean, std=file.std)
+    return grey_first_layer(state, convolution=convolution, norm=norm, mean=foreign.mean, std=foreign.std)
 
 
-def _foreign_key(key: str, backbone: Backbone) -> str:
-    """The name of one of our backbone's tensors in files of others."""
+class _Layout(NamedTuple):
+    """How a file of others holds a backbone's tensors."""
+
+    described: str
+    key: Callable[[str], str]
+    """Its name of one of our tensors."""
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    """By which the images were normalised."""
+
+
+def _foreign_layout(backbone: Backbone) -> _Layout:
     if backbone == "efficientnet_lite0":
-        return efficientnet_lite.packaged_key(key)
-    if backbone.startswith("resnet"):
-        return key
+        return _Layout(
+            f"the state dict of the package {efficientnet_lite.PACKAGE}, for three channels",
+            efficientnet_lite.packaged_key,
+            efficientnet_lite.MEAN,
+            efficientnet_lite.STD,
+        )
+    if backbone == "resnet18_slim":
+        return _Layout("a run's own weights, as torchvision has none for it", str)
+    return _Layout(
+        "torchvision's state dict, for three channels", str if backbone.startswith("resnet") else _features_key
+    )
+
+
+def _features_key(key: str) -> str:
+    """Torchvision's name in networks whose convolutions are `features`; ConvNeXt's last norm is with the classifier."""
     return f"classifier.0.{key.removeprefix('norm.')}" if key.startswith("norm.") else f"features.{key}"
 
 

@@ -22,10 +22,6 @@ import_torchvision()
 
 from torchvision.models import get_model_weights  # noqa: E402  (importable only after the line above)
 
-IMAGENET_MEAN: Final = (0.485, 0.456, 0.406)
-IMAGENET_STD: Final = (0.229, 0.224, 0.225)
-"""Of the channels red, green and blue in [0, 1]: how torchvision normalises the input of its classification models."""
-
 TORCHVISION_LICENCE: Final = (
     "torchvision's code is BSD-3-Clause; trained on ImageNet-1K, from whose terms further conditions may follow"
 )
@@ -44,8 +40,6 @@ class WeightsFile(NamedTuple):
     name: str
     advice: str
     """What to do when the file is missing."""
-    mean: tuple[float, ...] = IMAGENET_MEAN
-    std: tuple[float, ...] = IMAGENET_STD
     sha256_start: str = ""
     """First digits of the digest, which torch hub puts at the end of its file names; empty: not known."""
     licence: str = "unknown"
@@ -71,10 +65,7 @@ def find_weights(source: str, *, backbone: Backbone) -> WeightsFile:
         return _packaged_file(backbone, source)
     folder, slash, name = source.rpartition("/")
     advice = "correct pretrain.init.source, or leave it empty for random weights"
-    file = WeightsFile(source, folder or slash or ".", name, advice)
-    if backbone == "efficientnet_lite0":
-        return file._replace(mean=efficientnet_lite.MEAN, std=efficientnet_lite.STD)
-    return file
+    return WeightsFile(source, folder or slash or ".", name, advice)
 
 
 def read_weights(file: WeightsFile) -> bytes:
@@ -134,8 +125,6 @@ def _packaged_file(backbone: Backbone, source: str) -> WeightsFile:
         folder=str(path.parent),
         name=path.name,
         advice="install the package again",
-        mean=efficientnet_lite.MEAN,
-        std=efficientnet_lite.STD,
         sha256_start=path.stem.rpartition("-")[2],
         licence=efficientnet_lite.LICENCE,
     )
@@ -156,14 +145,11 @@ def _torchvision_file(backbone: Backbone, source: str) -> WeightsFile:
         names = ", ".join(_TORCHVISION + member.name for member in available)
         raise WrongInput(f"{source}: torchvision's weights for {backbone} are {names}") from None
     name = weights.url.rpartition("/")[2]
-    transforms = weights.transforms()
     return WeightsFile(
         source=_TORCHVISION + weights.name,  # its own name where an alias like DEFAULT was given
         folder=str(Path(torch.hub.get_dir()) / "checkpoints"),
         name=name,
         advice=f"nothing is downloaded here: fetch {weights.url} and put it there, or set TORCH_HOME to where it is",
-        mean=tuple(transforms.mean),
-        std=tuple(transforms.std),
         sha256_start=Path(name).stem.rpartition("-")[2],
         licence=TORCHVISION_LICENCE,
     )

@@ -28,8 +28,14 @@ from samx.storage import open_storage
 from tests.settled_network import settled_network
 from training.config import InitialWeightsConfig
 from training.efficientnet_lite import LICENCE, PACKAGE, packaged_file
-from training.initial_weights import InitialWeights, grey_first_layer, load_initial_weights
-from training.weights_file import IMAGENET_MEAN, IMAGENET_STD, TORCHVISION_LICENCE
+from training.initial_weights import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    InitialWeights,
+    grey_first_layer,
+    load_initial_weights,
+)
+from training.weights_file import TORCHVISION_LICENCE
 
 # Only now: samx.network makes it importable.
 from torchvision.models import ResNet18_Weights, get_model  # isort: skip
